@@ -1,0 +1,61 @@
+"""What a completion is judged against: the item that must exist, its types, and the hidden cases.
+
+Plain values only; this file never runs anything. Oracle values stay in the parent process: a `Case.expected` is
+never sent into the sandbox.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Ok:
+    """`Result::Ok` of a value."""
+
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Err:
+    """`Result::Err` of a value."""
+
+    value: Value
+
+
+Value: TypeAlias = "bool | int | float | str | None | list[Value] | tuple[Value, ...] | dict[Value, Value] | Ok | Err"
+"""A Rust value as Python: integers `int`, `f32`/`f64` `float`, `char` and strings `str`, `Vec`/slices/arrays `list`,
+tuples `tuple` (unit is `()`), `Option` `None` or the value, `Result` `Ok`/`Err`, `HashMap`/`BTreeMap` `dict`,
+`Ordering` -1, 0 or 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One hidden test: `entry(*args)` must equal `expected` (floats within 1e-6 relative)."""
+
+    args: tuple[Value, ...]
+    expected: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A function that a completion must define.
+
+    `params` and `returns` are Rust types as the signature writes them, e.g. `("&[i32]", "usize")` and `"Option<i32>"`.
+    With no `cases` only parsing, compiling and style are judged.
+    """
+
+    entry: str
+    params: tuple[str, ...]
+    returns: str
+    cases: tuple[Case, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One candidate source file (prompt + completion) for one problem. `id` is unique within a run."""
+
+    id: str
+    source: str
+    problem: Problem

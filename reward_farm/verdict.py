@@ -1,0 +1,136 @@
+"""The farm's answer to one submission: `Scored`, or `InfraFault` when the fault is ours.
+
+A verdict is data and never raises. Candidate text can never cause an `InfraFault`; an `InfraFault` never carries a reward.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+
+class Outcome(StrEnum):
+    """What happened to a candidate, from the parent's own observations only. Ordered from worst to best."""
+
+    REJECTED = "rejected"
+    """The static gate refused it: not UTF-8, too large, or a forbidden construct (`Scored.cheat` names the kind)."""
+    PARSE_ERROR = "parse_error"
+    MISSING_ITEM = "missing_item"
+    """It parses, but the item that the task asks for is not defined."""
+    COMPILE_ERROR = "compile_error"
+    COMPILER_CRASH = "compiler_crash"
+    COMPILE_TIMEOUT = "compile_timeout"
+    LINK_FAILED = "link_failed"
+    """Type-checks, but code generation or linking fails."""
+    TEST_CRASH = "test_crash"
+    TEST_TIMEOUT = "test_timeout"
+    TEST_FAILED = "test_failed"
+    PASSED = "passed"
+    """Compiled clean and passed every hidden case (or has none)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One rustc error or warning. `code` is None for parse errors and plain lifetime errors. Lines are 1-based in the source."""
+
+    level: str
+    code: str | None
+    message: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """One hidden case: `status` is passed, failed, crashed or timeout; `got` is the value read back, rendered, at most 200 chars."""
+
+    status: str
+    got: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyntaxMetrics:
+    """What tree-sitter saw in the entry function and the items that it reaches. Inputs of the quality part of the reward."""
+
+    lines: int
+    functions: int
+    documented_functions: int
+    uses_iterators_or_closures: bool
+    returns_result_or_option: bool
+    panicking_calls: int
+    """`unwrap`, `expect`, `panic!`, `todo!`, `unimplemented!`, `unreachable!`."""
+    cyclomatic_complexity: float
+    """Mean over functions: 1 + branches, loops, match arms beyond the first, `&&`, `||`, `?`."""
+    max_nesting: int
+
+
+@dataclass(frozen=True, slots=True)
+class RewardBreakdown:
+    """Points by part, on the design's scale: 4 + 6 + 1 + 12 + 7 = 30."""
+
+    parses: float = 0.0
+    compiles: float = 0.0
+    no_warnings: float = 0.0
+    tests: float = 0.0
+    quality: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Sum of the parts, 0 to 30."""
+        return self.parses + self.compiles + self.no_warnings + self.tests + self.quality
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds of wall time; batched stages are divided by the batch's size."""
+
+    gate_ms: float = 0.0
+    check_ms: float = 0.0
+    link_ms: float = 0.0
+    test_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A verdict about the candidate."""
+
+    id: str
+    outcome: Outcome
+    reward: RewardBreakdown
+    diagnostics: tuple[Diagnostic, ...] = ()
+    cases: tuple[CaseResult, ...] = ()
+    cheat: str | None = None
+    metrics: SyntaxMetrics | None = None
+    timings: Timings = Timings()
+    isolation: tuple[str, ...] = ()
+    """Names of the sandbox layers that it ran under; empty if it never reached the sandbox."""
+    cached: bool = False
+
+    @property
+    def parsed(self) -> bool:
+        """tree-sitter found no error and the required item is defined."""
+        return self.outcome not in (Outcome.REJECTED, Outcome.PARSE_ERROR, Outcome.MISSING_ITEM)
+
+    @property
+    def compiled(self) -> bool:
+        """rustc type-checked it without error."""
+        return self.outcome in (
+            Outcome.LINK_FAILED, Outcome.TEST_CRASH, Outcome.TEST_TIMEOUT, Outcome.TEST_FAILED, Outcome.PASSED,
+        )  # fmt: skip
+
+    @property
+    def passed(self) -> bool:
+        """Passed every hidden case."""
+        return self.outcome is Outcome.PASSED
+
+
+@dataclass(frozen=True, slots=True)
+class InfraFault:
+    """Our fault (worker died, sandbox could not start, disk full). Never becomes a reward."""
+
+    id: str
+    reason: str
+
+
+Verdict: TypeAlias = Scored | InfraFault

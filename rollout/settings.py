@@ -1,0 +1,24 @@
+"""Settings of the rollout engines. Imports neither torch, vllm nor ray."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RolloutSettings(BaseModel):
+    """How completions are sampled for training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    replicas: int = Field(default=1, ge=1)
+    transport: Literal["shm", "ipc", "nccl"] = "shm"
+    """How weights reach an engine: `shm` on the CPU; `ipc` on one GPU shared with the learner; `nccl` on other GPUs."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    max_model_len: int = Field(default=512, ge=64)
+    max_num_seqs: int = Field(default=64, ge=1)
+    kv_cache_mb: int = Field(default=256, ge=16)
+    gpus_per_replica: float = Field(default=0.0, ge=0.0)
+    push_deadline_seconds: float = Field(default=60.0, gt=0)
+    """Each phase of a weight push must end within it, else the replica is STALE."""
