@@ -113,8 +113,9 @@ def export_gguf(
         os.fsync(folder)
         os.close(folder)
     except OSError as error:
+        cause = error.strerror or f"the disk took only part of it ({error})"
         raise ExportError(
-            f"{out_path} could not be written: {error.strerror or error}. Free some disk space or give another path."
+            f"{out_path} could not be written: {cause}. Free some disk space or give another path."
         ) from error
     finally:
         with contextlib.suppress(OSError):
