@@ -14,11 +14,17 @@ class RolloutSettings(BaseModel):
 
     replicas: int = Field(default=1, ge=1)
     transport: Literal["shm", "ipc", "nccl"] = "shm"
-    """How weights reach an engine: `shm` on the CPU; `ipc` on one GPU shared with the learner; `nccl` on other GPUs."""
+    """How weights reach an engine: `shm` on the learner's machine; `ipc` on one GPU shared with the learner; `nccl` on
+    other GPUs."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     max_model_len: int = Field(default=512, ge=64)
     max_num_seqs: int = Field(default=64, ge=1)
     kv_cache_mb: int = Field(default=256, ge=16)
+    threads: int = Field(default=1, ge=1)
+    """OpenMP threads of a CPU engine. More than 1 pays only when nothing else wants the cores."""
+    cpus_per_replica: float = Field(default=0.0, ge=0.0)
+    """Cores that Ray reserves for a replica. 0 lets the operating system share those of one machine."""
     gpus_per_replica: float = Field(default=0.0, ge=0.0)
+    start_deadline_seconds: float = Field(default=300.0, gt=0)
     push_deadline_seconds: float = Field(default=60.0, gt=0)
     """Each phase of a weight push must end within it, else the replica is STALE."""

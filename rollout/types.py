@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class GenerationRequest:
 class Completion:
     """A finished sample.
 
-    `logprobs[i]` is the log-probability of `token_ids[i]` under the sampling distribution (after temperature).
+    `logprobs[i]` is the log-probability of `token_ids[i]` under the sampling distribution: after temperature, or at
+    temperature 1 when the decoding was greedy.
     `finish_reason` is stop (end-of-text sampled; that token is the last of `token_ids`) or length.
     """
 
@@ -51,8 +53,18 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class PushProof:
-    """What an actor reports after a weight push; the pool compares it with what the learner sent."""
+    """What an engine says that it holds: its version, and `rollout.checksum` of every tensor, by Hugging Face name."""
 
     version: int
-    checksums: dict[str, str]
+    checksums: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport:
+    """What came of one weight push. `proved` replicas serve `version`; `stale` ones (with the reason) serve nothing."""
+
+    version: int
+    megabytes: float
     seconds: float
+    proved: tuple[int, ...]
+    stale: Mapping[int, str] = field(default_factory=dict)

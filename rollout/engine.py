@@ -1,0 +1,101 @@
+"""One vLLM engine: a request in, a `Completion` out, and the phases of a weight update. Knows nothing of Ray."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from vllm import AsyncEngineArgs, SamplingParams
+from vllm.config import WeightTransferConfig
+from vllm.distributed.weight_transfer.base import WeightTransferInitRequest, WeightTransferUpdateRequest
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.async_llm import AsyncLLM
+
+from rollout.settings import RolloutSettings
+from rollout.types import Completion, GenerationRequest, PushProof, VersionSpan
+
+# vLLM shares prompts by whole blocks of the KV cache. Its default of 128 on a CPU is longer than most prompts here.
+KV_BLOCK_TOKENS = 32
+
+
+class VllmEngine:
+    """A started engine over the model in `model_dir`. Blocks until it is up; raises whatever vLLM raises."""
+
+    def __init__(self, model_dir: Path, settings: RolloutSettings, eos_token_id: int) -> None:
+        self._eos_token_id = eos_token_id
+        self._llm = AsyncLLM.from_engine_args(
+            AsyncEngineArgs(
+                model=str(model_dir),
+                # Token ids only: without a tokenizer there is no text, and no end-of-text but the one we name.
+                skip_tokenizer_init=True,
+                generation_config="vllm",
+                dtype=settings.dtype,
+                max_model_len=settings.max_model_len,
+                max_num_seqs=settings.max_num_seqs,
+                kv_cache_memory_bytes=settings.kv_cache_mb << 20,
+                block_size=KV_BLOCK_TOKENS,
+                # Compiling takes longer than a small run gains from it.
+                enforce_eager=True,
+                # vLLM's default is the distribution before temperature, which isn't the one that was sampled from.
+                logprobs_mode="processed_logprobs",
+                disable_log_stats=True,
+                weight_transfer_config=WeightTransferConfig(backend=settings.transport),
+                worker_extension_cls="rollout.weight_transfer.WeightProof",
+            )
+        )
+
+    async def ready(self, version: int) -> None:
+        """Opens the weight transport, names the weights that the engine came up with, and samples one token.
+
+        A model that vLLM loads but can't run (a head size without a kernel) fails here, not under the first prompt.
+        """
+        await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info={}))
+        await self._llm.update_weight_version(str(version))
+        await self.generate(GenerationRequest(id="warm-up", prompt_ids=(self._eos_token_id,), max_tokens=1))
+
+    async def generate(self, request: GenerationRequest) -> Completion:
+        """Samples one completion; cancelling it frees its place. Raises vLLM's EngineDeadError when the engine died."""
+        params = SamplingParams(
+            n=1,
+            temperature=request.temperature,
+            max_tokens=request.max_tokens,
+            seed=request.seed,
+            stop_token_ids=[self._eos_token_id],
+            logprobs=0,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        prompt = {"prompt_token_ids": list(request.prompt_ids)}
+        async for output in self._llm.generate(prompt, params, request_id=uuid.uuid4().hex):
+            sample = output.outputs[0]
+        return Completion(
+            id=request.id,
+            prompt_ids=request.prompt_ids,
+            token_ids=tuple(sample.token_ids),
+            logprobs=tuple(at[token].logprob for at, token in zip(sample.logprobs, sample.token_ids, strict=True)),
+            finish_reason=sample.finish_reason,
+            versions=tuple(VersionSpan(int(span.version), span.start, span.end) for span in sample.weight_versions),
+        )
+
+    async def pause(self) -> None:
+        """Freezes sampling. Requests in flight survive; their KV cache is recomputed with the next weights."""
+        await self._llm.pause_generation(mode="keep", clear_cache=True)
+
+    async def load(self, path: Path, version: int) -> None:
+        """Replaces the weights of a paused engine by those in the safetensors file at `path`."""
+        await self._llm.start_weight_update()
+        await self._llm.update_weights(WeightTransferUpdateRequest(update_info={"path": str(path)}))
+        await self._llm.finish_weight_update(str(version))
+
+    async def prove(self) -> PushProof:
+        """Reads back version and weights from a paused engine."""
+        (checksums,) = await self._llm.collective_rpc("held_checksums")
+        return PushProof(version=int(await self._llm.get_weight_version()), checksums=checksums)
+
+    async def resume(self) -> None:
+        """Lets sampling go on, also after a failed update: a paused engine hangs whoever waits on it."""
+        await self._llm.resume_generation()
+
+    def shutdown(self) -> None:
+        """Ends the engine's process."""
+        self._llm.shutdown()
