@@ -1,0 +1,38 @@
+"""Tells which documents say nothing new. Holds hashes only; reads and writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+# A document with more than this share of its line pairs already seen is a copy with small changes (another version of
+# the same crate, a macro's siblings written out).
+NEAR_SHARE = 0.8
+# Braces, `else {` and the like are in every file and say nothing about where it came from.
+_SHORTEST_LINE = 8
+
+
+@dataclass(slots=True)
+class DuplicateFilter:
+    """Remembers what it was shown. The first of several copies is new, so the order of the documents matters."""
+
+    exact: int = 0
+    near: int = 0
+    _texts: set[int] = field(default_factory=set)
+    _pairs: set[int] = field(default_factory=set)
+
+    def is_new(self, text: str) -> bool:
+        """Whether neither the text (white space aside) nor most of its pairs of neighbouring lines were seen before."""
+        lines = [line for raw in text.splitlines() if (line := "".join(raw.split()))]
+        whole = hash(tuple(lines))
+        if whole in self._texts:
+            self.exact += 1
+            return False
+        self._texts.add(whole)
+        long = [line for line in lines if len(line) >= _SHORTEST_LINE] or lines
+        pairs = {hash(pair) for pair in zip(long, [*long[1:], ""], strict=True)}
+        seen = len(pairs & self._pairs)
+        self._pairs |= pairs
+        if pairs and seen > NEAR_SHARE * len(pairs):
+            self.near += 1
+            return False
+        return True
