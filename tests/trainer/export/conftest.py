@@ -1,4 +1,4 @@
-"""Checkpoints for the exporter's tests: real tokenizer, random weights."""
+"""Checkpoints for the exporter's tests: a real tokenizer, and weights trained for a few seconds."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_exporting_again_gives_the_same_file_and_leaves_nothing_else(checkpoint:
 
 
 def test_weights_that_are_not_ternary_are_refused_as_ternary_only(tmp_path: Path) -> None:
-    checkpoint = write_checkpoint(tmp_path / "float", ternary=False)
+    checkpoint = write_checkpoint(tmp_path / "float", ternary=False, steps=1)
     with pytest.raises(ExportError, match=r"q_proj.weight is not ternary: TQ2_0 would change .*Q8_0 or F16"):
         export_gguf(checkpoint, tmp_path / "model.gguf")
     assert not list(tmp_path.glob("*.gguf*")) and not list(tmp_path.glob(".*"))
@@ -77,7 +77,7 @@ def test_weights_that_are_not_ternary_are_refused_as_ternary_only(tmp_path: Path
 
 
 def test_rows_that_do_not_fill_a_block_are_refused(tmp_path: Path) -> None:
-    checkpoint = write_checkpoint(tmp_path / "narrow", hidden=128)
+    checkpoint = write_checkpoint(tmp_path / "narrow", hidden=128, steps=1)
     with pytest.raises(ExportError, match=r"hidden_size is 128.*multiple of 256, or export with linear type Q8_0"):
         export_gguf(checkpoint, tmp_path / "model.gguf")
     assert export_gguf(checkpoint, tmp_path / "model.gguf", "Q8_0").linear_type == "Q8_0"

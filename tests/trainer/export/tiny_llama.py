@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM
+
+from trainer.model import make_ternary, materialised_weights
 
 SPECIAL_TOKENS = ["<|endoftext|>", "<|pad|>", "<|user|>", "<|assistant|>", "<|fim|>"]
 
@@ -82,9 +85,9 @@ def write_tokenizer(directory: Path, vocab_size: int = 600) -> Tokenizer:
 
 
 def write_checkpoint(
-    directory: Path, *, hidden: int = 256, ffn: int = 256, layers: int = 2, ternary: bool = True, tied: bool = True
+    directory: Path, *, hidden: int = 256, ffn: int = 256, ternary: bool = True, tied: bool = True, steps: int = 60
 ) -> Path:
-    """Save a random Llama whose next token depends on its whole prompt: large enough weights, and a sharp head."""
+    """Train a small Llama on a page of Rust for a few seconds, so that its next tokens mean something, and save it."""
     directory.mkdir(parents=True, exist_ok=True)
     tokenizer = write_tokenizer(directory)
     torch.manual_seed(0)
@@ -92,7 +95,7 @@ def write_checkpoint(
         vocab_size=tokenizer.get_vocab_size() + 8,
         hidden_size=hidden,
         intermediate_size=ffn,
-        num_hidden_layers=layers,
+        num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=256,
@@ -102,17 +105,16 @@ def write_checkpoint(
         pad_token_id=1,
     )
     model = LlamaForCausalLM(config)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if weight.ndim == 1:
-                weight.uniform_(0.5, 1.5)
-            elif "proj" in name:
-                weight.normal_(0, 0.15)
-                if ternary:
-                    scale = weight.abs().mean().half().float()
-                    weight.copy_((weight / scale).round().clamp(-1, 1) * scale)
-            else:
-                weight.normal_(0, 0.2)
-                weight[tokenizer.get_vocab_size() :] = 0
-    model.save_pretrained(directory)
+    if ternary:
+        make_ternary(model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    text = torch.tensor([*tokenizer.encode(RUST).ids, 0])
+    for _ in range(steps):
+        starts = torch.randint(len(text) - 48, (8,))
+        batch = torch.stack([text[start : start + 48] for start in starts])
+        model(batch, labels=batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    config.save_pretrained(directory)
+    save_file(materialised_weights(model), directory / "model.safetensors", metadata={"format": "pt"})
     return directory
