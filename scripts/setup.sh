@@ -44,9 +44,9 @@ install_packages() {
     echo "setup: installing $(grep -c == "$lock") packages of $lock into .venv (some minutes, once)"
     rm -rf .venv
     "$python" -m venv .venv || fail "no virtual environment could be made. Install: sudo apt-get install python3.11-venv"
-    .venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r "$lock" ||
+    .venv/bin/pip install -qq --disable-pip-version-check --no-deps -r "$lock" ||
         fail "the packages of $lock could not be installed (see above). Run $0 again when that is mended."
-    .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ||
+    .venv/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e . ||
         fail "ferrotype itself could not be installed (see above)"
     .venv/bin/python -c 'import torch' 2>/dev/null ||
         fail "the torch that pip found does not run here. On a machine without a GPU it must be the CPU build: see the
@@ -61,7 +61,8 @@ set_up() {
     command -v rustc >/dev/null ||
         fail "rustc is missing: the Rust compiler is the teacher. Install it with: sudo apt-get install rustc
 (or a newer one with rustup)"
-    exec 9>.venv.lock
+    mkdir -p .cache
+    exec 9>.cache/setup.lock
     flock 9 && install_packages
     exec 9>&-
 }

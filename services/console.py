@@ -1,0 +1,120 @@
+"""What the operator sees: greppable lines in the log and the terminal, a progress bar instead where there is a TTY.
+
+2026-08-01 12:00:00 PHASE 2/7 base: started
+2026-08-01 12:00:05 base 40/400 loss=5.312 grad_norm=1.02 eta=1m52s
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+LINE_SECONDS = 2.0
+"""Between two progress lines: a fast phase makes hundreds of steps a second, and nobody reads those."""
+
+
+class Operator:
+    """Writes to the log always, and to the terminal in the form that it can show."""
+
+    def __init__(self, log: Path, console: Console | None = None) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.log = log
+        self._file = log.open("a")
+        self._console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._pace = Pace()
+        self._written = 0.0
+
+    def say(self, text: str) -> None:
+        """A line in the log and on the terminal."""
+        self._write(text)
+        self._console.print(escape(text))
+
+    def record(self, text: str) -> None:
+        """Lines in the log alone."""
+        self._write(text)
+
+    def phase(self, number: int, total: int, name: str, what: str) -> None:
+        """The line that marks a phase's start or end; its progress starts anew."""
+        self._stop_bar()
+        self._pace = Pace()
+        self._written = 0.0
+        self.say(f"PHASE {number}/{total} {name}: {what}")
+
+    def progress(self, name: str, step: int, total: int, figures: Mapping[str, float]) -> None:
+        """A step: a bar on a TTY; else, and in the log, a line at most every two seconds, and for the last step."""
+        now = time.monotonic()
+        self._pace.mark(step, now)
+        shown = " ".join(f"{key}={value:.4g}" for key, value in figures.items())
+        if self._console.is_terminal:
+            self._advance_bar(name, step, total, shown)
+        if now - self._written >= LINE_SECONDS or step >= total:
+            self._written = now
+            line = f"{name} {step}/{total} {shown} eta={duration(self._pace.seconds_for(total - step))}"
+            self._write(line)
+            if not self._console.is_terminal:
+                self._console.print(escape(line))
+
+    def close(self) -> None:
+        """End the bar and the log."""
+        self._stop_bar()
+        self._file.close()
+
+    def _write(self, text: str) -> None:
+        self._file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        self._file.flush()
+
+    def _advance_bar(self, name: str, step: int, total: int, shown: str) -> None:
+        if self._bar is None:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[shown]}"),
+                console=self._console,
+            )
+            self._task = self._bar.add_task(name, total=total, completed=step, shown=shown)
+            self._bar.start()
+        assert self._task is not None
+        self._bar.update(self._task, completed=step, total=total, shown=shown)
+
+    def _stop_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = self._task = None
+
+
+class Pace:
+    """Seconds a step, smoothed, for the ETA."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, float] | None = None
+        self._seconds: float | None = None
+
+    def mark(self, step: int, now: float) -> None:
+        """`step` was done at `now`. A step lower than the last one begins anew."""
+        if self._last is not None and step > self._last[0]:
+            seconds = (now - self._last[1]) / (step - self._last[0])
+            self._seconds = seconds if self._seconds is None else 0.9 * self._seconds + 0.1 * seconds
+        self._last = (step, now)
+
+    def seconds_for(self, steps: int) -> float | None:
+        """Seconds that so many more steps will take, or None before two are known."""
+        return None if self._seconds is None else steps * self._seconds
+
+
+def duration(seconds: float | None) -> str:
+    """`1h02m`, `3m20s`, `12s`, or `?`."""
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
