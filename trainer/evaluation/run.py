@@ -1,0 +1,102 @@
+"""Evaluates several checkpoints on the same tasks, with one engine and one farm for all. Ray must be running."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from reward_farm.pool import RewardFarm
+
+from reward_farm.settings import FarmSettings
+from reward_farm.toolchain import find_toolchain
+from rollout.settings import RolloutSettings
+from trainer.evaluation.engine import CheckpointEngine, checkpoint_sha256
+from trainer.evaluation.errors import EvaluationError
+from trainer.evaluation.evaluation import Evaluation
+from trainer.evaluation.evaluator import Progress, evaluate
+from trainer.evaluation.sample import Identity
+from trainer.evaluation.settings import EvaluationSettings
+from trainer.grpo.codec import Codec
+from trainer.tasks.bank import TaskBank
+from trainer.tasks.task import Split, Task
+
+
+async def evaluate_checkpoints(
+    checkpoints: Mapping[str, Path],
+    bank: TaskBank,
+    out_dir: Path,
+    *,
+    settings: EvaluationSettings,
+    farm_settings: FarmSettings,
+    rollout_settings: RolloutSettings,
+    progress: Progress | None = None,
+) -> dict[str, Evaluation]:
+    """Evaluate every checkpoint; results by label, and files `<label>.json` and `<label>.jsonl` in `out_dir`.
+
+    Interrupted, it goes on where it was: judged samples are kept, and a finished checkpoint costs no engine.
+
+    Raises:
+        EvaluationError: a folder is no checkpoint, or the bank has no tasks to evaluate on.
+        TooManyFaults: the farm failed on too many samples.
+    """
+    tasks = choose_tasks(bank, settings)
+    if not tasks:
+        raise EvaluationError("the task bank has no tasks to evaluate on. Build it again with its unseen splits.")
+    identities = {
+        label: Identity(checkpoint_sha256(path), describe_judge(farm_settings)) for label, path in checkpoints.items()
+    }
+    codecs = {label: Codec(path) for label, path in checkpoints.items()}
+    farm = RewardFarm(farm_settings)
+    engine = CheckpointEngine(rollout_settings, next(iter(codecs.values())).eos_token_id)
+    try:
+        return {
+            label: await evaluate(
+                label,
+                path,
+                identities[label],
+                tasks,
+                codec=codecs[label],
+                generate=partial(engine.generate, path),
+                judge=farm.judge,
+                settings=settings,
+                out_dir=out_dir,
+                progress=progress,
+            )
+            for label, path in checkpoints.items()
+        }
+    finally:
+        await engine.close()
+        await farm.close()
+
+
+def choose_tasks(bank: TaskBank, settings: EvaluationSettings) -> list[Task]:
+    """The tasks to evaluate on: the same for the same bank and seed, drawn evenly from the families of each split."""
+    wanted = {
+        Split.UNSEEN_TASKS: settings.unseen_tasks,
+        Split.UNSEEN_FAMILIES: settings.unseen_tasks,
+        Split.TRAIN: settings.train_tasks,
+    }
+    return [task for split, count in wanted.items() for task in _evenly(bank.tasks(split), count, settings.seed)]
+
+
+def describe_judge(settings: FarmSettings) -> str:
+    """What a verdict depends on besides the completion, in words.
+
+    Raises:
+        RustcMissing: there is no usable rustc.
+    """
+    return f"{find_toolchain(settings).version}, edition {settings.edition}, {settings.weights!r}"
+
+
+def _evenly(tasks: Sequence[Task], count: int, seed: int) -> list[Task]:
+    """`count` tasks, taking one of each family in turn."""
+    families: dict[str, list[Task]] = defaultdict(list)
+    for task in sorted(tasks, key=lambda task: task.id):
+        families[task.family].append(task)
+    generator = Random(seed)
+    shuffled = [generator.sample(family, len(family)) for family in families.values()]
+    rounds = max(map(len, shuffled), default=0)
+    return [family[turn] for turn in range(rounds) for family in shuffled if turn < len(family)][:count]
