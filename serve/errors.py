@@ -1,0 +1,57 @@
+"""What can go wrong: `ServeError` before the server is up, for its operator; `ApiError` in a request, for its client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ServeError(Exception):
+    """The server can't start. Its text says what, where, and what to do."""
+
+
+class ModelFileError(ServeError):
+    """The model file is missing, is no GGUF, or is damaged."""
+
+
+class AddressError(ServeError):
+    """The address can't be listened on."""
+
+
+class EngineError(Exception):
+    """llama.cpp refused a request (`status` 4xx), or failed at it."""
+
+    def __init__(self, message: str, status: int = 500) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ApiError(Exception):
+    """A request that is answered with an error, in OpenAI's shape: `{"error": {message, type, param, code}}`."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+        code: str | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_seconds = retry_after_seconds
+        self.body: dict[str, Any] = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+class Overloaded(ApiError):
+    """Every slot is taken and the queue is full."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(
+            f"The server is overloaded: {waiting} requests are waiting. Try again in a second.",
+            status=503,
+            kind="server_error",
+            code="overloaded",
+            retry_after_seconds=1,
+        )
