@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -19,24 +19,21 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 
     Raises `WriteFailed` when the disk refuses.
     """
-    part: Path | None = None
+    # Always the same name: what a killed run left is overwritten, not added to.
+    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        part = Path(name)
-        with os.fdopen(handle, "wb") as file:
+        with part.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes private files; a corpus is as readable as its folder.
-        part.chmod(0o644)
         part.replace(path)
         sync_folder(path.parent)
     except OSError as error:
         raise WriteFailed(path, error) from error
     finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import shutil
 import subprocess
 import time
 from collections import Counter
@@ -159,6 +158,11 @@ def _fetch(settings: CorpusSettings, notes: list[str]) -> list[Path]:
             f"this Debian release has no package {', '.join(mistaken)}. See `apt-cache search --names-only librust`, "
             "and correct corpus.packages."
         )
+    if settings.packages and not fetched.folders:
+        raise SourceUnavailable(
+            "apt-get knows none of the crate packages (librust-*-dev). Check /etc/apt/sources.list, "
+            "or name folders of crates instead (corpus.folders, with corpus.packages = [])."
+        )
     if fetched.unknown:
         notes.append(f"not in this Debian release, left out: {', '.join(sorted(fetched.unknown))}")
     return [fetched.folders[name] for name in sorted(fetched.folders)]
@@ -168,17 +172,23 @@ def _library(settings: CorpusSettings, notes: list[str]) -> list[Path]:
     """Folders of the standard library's sources: rustup's, if that component is there, else Debian's package."""
     if not settings.library_examples:
         return []
-    if shutil.which("rustc"):
-        asked = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True, timeout=30, check=False)
-        installed = Path(asked.stdout.strip()) / "lib/rustlib/src/rust/library"
-        if asked.returncode == 0 and installed.is_dir():
-            return [installed / name for name in ("core", "alloc", "std")]
+    installed = _sysroot() / "lib/rustlib/src/rust/library"
+    if installed.is_dir():
+        return [installed / name for name in ("core", "alloc", "std")]
     try:
         fetched = fetch_packages([LIBRARY_PACKAGE], settings.cache, keep=_LIBRARY_FILES)
     except SourceUnavailable as error:
         notes.append(f"no library examples: {error}")
         return []
     return list(fetched.folders.values())
+
+
+def _sysroot() -> Path:
+    try:
+        asked = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return Path("/nowhere")
+    return Path(asked.stdout.strip() or "/nowhere")
 
 
 def _read(settings: CorpusSettings, package_folders: Sequence[Path], skipped: Skipped) -> list[SourceFile]:

@@ -91,7 +91,8 @@ def _fresh_lists(own_lists: Path, place: Path) -> list[str]:
     for folder in ("lists/partial", "cache/archives/partial"):
         (own_lists / folder).mkdir(parents=True, exist_ok=True)
     options = ["-o", f"Dir::State::lists={own_lists}/lists", "-o", f"Dir::Cache={own_lists}/cache"]
-    done = _apt(["update"], place, options)
+    # Without this, an update that reached no mirror is a success.
+    done = _apt(["update", "-o", "APT::Update::Error-Mode=any"], place, options)
     if done.returncode != 0:
         raise SourceUnavailable(_failure("update", [], done.stderr))
     return options

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 # A document with more than this share of its line pairs already seen is a copy with small changes (another version of
 # the same crate, a macro's siblings written out).
 NEAR_SHARE = 0.8
-# Braces, `else {` and the like are in every file and say nothing about where it came from.
-_SHORTEST_LINE = 8
+# Lines of brackets are in every file and say nothing about where it came from.
+_WORD = re.compile(r"\w")
 
 
 @dataclass(slots=True)
@@ -28,8 +29,8 @@ class DuplicateFilter:
             self.exact += 1
             return False
         self._texts.add(whole)
-        long = [line for line in lines if len(line) >= _SHORTEST_LINE] or lines
-        pairs = {hash(pair) for pair in zip(long, [*long[1:], ""], strict=True)}
+        telling = [line for line in lines if _WORD.search(line)]
+        pairs = {hash(pair) for pair in zip(telling, [*telling[1:], ""], strict=True)}
         seen = len(pairs & self._pairs)
         self._pairs |= pairs
         if pairs and seen > NEAR_SHARE * len(pairs):

@@ -27,7 +27,7 @@ class CorpusSettings(BaseModel):
     packages: tuple[str, ...] = DEFAULT_PACKAGES
     """Debian packages of crate sources (`librust-*-dev`), fetched with apt-get into the cache; needs no root."""
     folders: tuple[Path, ...] = ()
-    """Folders of crates, or `.rs` files, of your own. With `packages = []` nothing else is read."""
+    """Folders of crates, or `.rs` files, of your own, read besides the packages."""
     library_examples: bool = True
     """Take the standard library's documentation examples (and Rust by Example): small programs that compile alone."""
     vocab_size: int = Field(default=2048, ge=512, le=65536)

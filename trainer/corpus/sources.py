@@ -75,7 +75,8 @@ def require_rust(folder: Path, files: Sequence[SourceFile], skipped: Skipped) ->
 
 def _walk(root: Path, suffix: str) -> Iterator[tuple[str, Path]]:
     if root.is_file():
-        yield root.resolve().parent.name, root
+        if root.suffix == suffix:
+            yield root.resolve().parent.name, root
         return
     crates: dict[Path, str] = {}
     for name, subfolders, names in os.walk(root):

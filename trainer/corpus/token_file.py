@@ -1,7 +1,7 @@
 """Token files: one flat array of ids on disk, memory-mapped, with a manifest beside it that proves what it is.
 
 `rust_tokens.bin` holds the ids (uint16, or uint32 for large vocabularies; little endian), every document ended by
-end-of-text; `rust_tokens.json` is the manifest. The manifest is written last: without it the file isn't finished.
+end-of-text; `rust_tokens.json` is the manifest, written last: without it, or with an older one, it isn't finished.
 """
 
 from __future__ import annotations
@@ -145,8 +145,6 @@ def write_token_file(
                 done += len(batch)
                 progress(done, total, f"encoding {path.name}")
             spans[name] = Span(start, offset, len(documents))
-        # From here to the new manifest the old one would describe another file.
-        manifest_path.unlink(missing_ok=True)
     manifest = Manifest(
         dtype=dtype.str,
         tokens=offset,
