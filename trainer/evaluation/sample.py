@@ -12,14 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydantic import TypeAdapter
-
-from reward_farm.problem import Problem
 from reward_farm.verdict import Scored, Verdict
 from trainer.evaluation.settings import EvaluationSettings
 from trainer.tasks.task import Split, Task
-
-_PROBLEM = TypeAdapter(Problem)
 
 
 class Mode(StrEnum):
@@ -87,15 +82,14 @@ def plan_samples(tasks: Iterable[Task], settings: EvaluationSettings, identity: 
 
 def benchmark_sha256(tasks: Sequence[Task]) -> str:
     """A hash of the questions and the hidden cases, whatever their order."""
-    return _hash(sorted(_hash([task.id, task.prompt, _PROBLEM.dump_json(task.problem).decode()]) for task in tasks))
+    return _hash(sorted(_hash([task.id, task.prompt, repr(task.problem)]) for task in tasks))
 
 
 def _plan(
     task: Task, mode: Mode, index: int, temperature: float, settings: EvaluationSettings, identity: Identity
 ) -> SamplePlan:
-    problem = _PROBLEM.dump_json(task.problem).decode()
     seed = int(_hash([settings.seed, task.id, mode, index])[:8], 16) >> 1
-    asked = [task.id, task.prompt, problem, mode, index, temperature, settings.max_tokens, seed]
+    asked = [task.id, task.prompt, repr(task.problem), mode, index, temperature, settings.max_tokens, seed]
     key = _hash([identity.checkpoint_sha256, identity.judged_by, *asked])[:24]
     return SamplePlan(key, task, mode, index, temperature, seed)
 
