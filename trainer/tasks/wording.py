@@ -1,0 +1,191 @@
+"""From a draft to a task: parameter names, phrasing, style of the solution, chat instruction and hidden cases. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import chain, islice
+from random import Random
+from string import Template
+from textwrap import indent
+
+from reward_farm.problem import Case, Problem
+from trainer.tasks.family import Arguments, Draft, Family
+from trainer.tasks.inputs import value
+from trainer.tasks.task import Split, Task
+from trainer.tasks.vocabulary import PAIRED_ROLES, PARAMETER_NAMES
+
+HIDDEN_CASES = 5
+INPUT_CANDIDATES = 60
+"""Arguments drawn to choose the hidden cases from: enough that a rare outcome, such as `true`, is nearly always among them."""
+UNSEEN_SHARE = 0.12
+"""Share of meanings that are kept from training."""
+PREFERRED_STYLE = 0.65
+"""Share of solutions in a draft's first style. One dominant style is learnt faster; the others keep sampling diverse."""
+CHAIN_WIDTH = 60
+"""rustfmt's `chain_width`: longer method chains are broken into a call a line."""
+
+TYPE_NOUNS = {"&str": "string", "char": "character", "bool": "flag", "f64": "number"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """A draft in words and in Rust, without its cases."""
+
+    prompt: str
+    instruction: str
+    reference: str
+    params: tuple[str, ...]
+    returns: str
+
+
+def split_of(family: Family, draft: Draft) -> Split:
+    """Decided by what the function means: renaming a parameter or rephrasing never moves a task between splits."""
+    if family.unseen:
+        return Split.UNSEEN_FAMILIES
+    digest = hashlib.sha256(draft.meaning.encode()).digest()
+    unseen = int.from_bytes(digest[:4], "big") < UNSEEN_SHARE * 2**32
+    return Split.UNSEEN_TASKS if unseen else Split.TRAIN
+
+
+def phrase(draft: Draft, rng: Random, style: int | None = None) -> Wording:
+    """Chooses names and phrasing; `style` picks a solution, None draws one."""
+    names = _parameter_names(draft, rng)
+    doc = rng.choice(draft.docs)
+    if style is None:
+        style = 0 if rng.random() < PREFERRED_STYLE else rng.randrange(len(draft.bodies))
+    signature = ", ".join(f"{names[role]}: {rust_type}" for role, rust_type in draft.params.items())
+    fill = {**names, "self": draft.entry}
+    body = "\n".join(map(_break_chain, Template(draft.bodies[style]).substitute(fill).splitlines()))
+    return Wording(
+        prompt=f"/// {Template(doc).substitute(fill)}\npub fn {draft.entry}({signature}) -> {draft.returns} {{",
+        instruction=_instruction(draft, doc, names, rng),
+        reference=f"\n{indent(body, '    ')}\n}}\n",
+        params=tuple(draft.params.values()),
+        returns=draft.returns,
+    )
+
+
+def make_task(family: Family, draft: Draft, rng: Random, seed: int, style: int | None = None) -> Task | None:
+    """A task, or None if no two hidden cases would expect different values: a constant could pass them."""
+    worded = phrase(draft, rng, style)
+    task_id = f"{family.name}-{prompt_hash(worded.prompt)}"
+    cases = tuple(_choose_cases(draft, Random(f"{task_id}:{seed}")))
+    if all(case.expected == cases[0].expected for case in cases):
+        return None
+    return Task(
+        id=task_id,
+        family=family.name,
+        split=split_of(family, draft),
+        prompt=worded.prompt,
+        instruction=worded.instruction,
+        reference=worded.reference,
+        problem=Problem(draft.entry, worded.params, worded.returns, cases),
+        difficulty=family.difficulty,
+        tags=family.tags,
+    )
+
+
+def prompt_hash(prompt: str) -> str:
+    """Names a prompt; two tasks with one prompt are one task."""
+    return hashlib.sha256(prompt.encode()).hexdigest()[:12]
+
+
+def _parameter_names(draft: Draft, rng: Random) -> dict[str, str]:
+    paired = rng.randrange(1 << 16)
+    while True:
+        names = {}
+        for role in draft.params:
+            pool = PARAMETER_NAMES[role]
+            names[role] = pool[paired % len(pool)] if role in PAIRED_ROLES else rng.choice(pool)
+        if len(set(names.values())) == len(names):
+            return names
+
+
+def _choose_cases(draft: Draft, rng: Random) -> Iterator[Case]:
+    """Edges first, then inputs whose expected value is new, then others."""
+    seen: dict[str, Case] = {}
+    for args in chain(draft.edges, islice(_arguments(draft, rng), INPUT_CANDIDATES)):
+        seen.setdefault(repr(args), Case(args, draft.oracle(*deepcopy(args))))
+    cases = list(seen.values())
+    chosen = cases[: max(1, min(len(draft.edges), HIDDEN_CASES - 2))]
+    rest = cases[len(chosen) :]
+    for fresh in (True, False):
+        for case in rest:
+            known = any(repr(case.expected) == repr(other.expected) for other in chosen)
+            if len(chosen) < HIDDEN_CASES and case not in chosen and known != fresh:
+                chosen.append(case)
+    yield from chosen
+
+
+def _arguments(draft: Draft, rng: Random) -> Iterator[Arguments]:
+    """Endless arguments; without `draft.inputs`, first the empty and the smallest."""
+    types = draft.params.values()
+    if draft.inputs is None:
+        yield tuple(value(rng, each, draft.near, 0 if _is_collection(each) else None) for each in types)
+        if not any(map(_is_collection, types)):
+            yield tuple(value(rng, each, draft.near, 0) for each in types)
+    while True:
+        yield draft.inputs(rng) if draft.inputs else tuple(value(rng, each, draft.near) for each in types)
+
+
+def _is_collection(rust_type: str) -> bool:
+    return rust_type.startswith(("&", "Vec", "String", "Option"))
+
+
+def _instruction(draft: Draft, doc: str, names: dict[str, str], rng: Random) -> str:
+    """The doc comment as a request: "Write a Rust function to reverse a string"."""
+    verb, _, clause = doc.rstrip(".").partition(" ")
+    ways = [f"Write a Rust function `{draft.entry}` that {verb.lower()} {Template(clause).substitute(names)}."]
+    if len(draft.params) == 1 and not re.search(r"`\$\w+`-|`\$\w+\.", clause):
+        ((role, rust_type),) = draft.params.items()
+        noun = _noun(rust_type)
+        article = "an" if noun[0] in "aeio" else "a"
+        clause = clause.replace(f"`${role}`", f"{article} {noun}", 1).replace(
+            f"`${role}`", f"the {noun.split(' of ')[0]}"
+        )
+        ways += [
+            f"Write a Rust function that {verb.lower()} {clause}.",
+            f"Write a Rust function to {_base_form(verb)} {clause}.",
+        ]
+    return rng.choice(ways)
+
+
+def _noun(rust_type: str) -> str:
+    """What English calls a value of the type."""
+    if rust_type.startswith("&["):
+        inner = rust_type[2:-1]
+        return "slice of strings" if inner == "&str" else f"slice of {inner} values"
+    if rust_type.startswith("Option<"):
+        return f"optional {rust_type[7:-1]}"
+    if rust_type.startswith("("):
+        return "pair"
+    return TYPE_NOUNS.get(rust_type, f"{rust_type} number")
+
+
+def _base_form(verb: str) -> str:
+    """`Counts` as `count`, `Multiplies` as `multiply`."""
+    verb = verb.lower()
+    return verb.removesuffix("ies") + "y" if verb.endswith("ies") else verb.removesuffix("s")
+
+
+def _break_chain(line: str) -> str:
+    """Breaks a method chain that is too wide into a call a line, as rustfmt does."""
+    lead, statement = re.match(r"(\s*(?:let [^=]* = )?)(.*)", line).groups()  # type: ignore[union-attr]
+    if len(statement.rstrip(";")) <= CHAIN_WIDTH:
+        return line
+    cuts, depth = [], 0
+    for index, char in enumerate(statement):
+        depth += (char in "([{") - (char in ")]}")
+        if depth == 0 and re.match(r"\.[a-z_]+(::<.*?>)?\(", statement[index:]):
+            cuts.append(index)
+    if len(cuts) < 2:
+        return line
+    if cuts[0] <= 4:
+        del cuts[0]
+    pad = " " * (len(line) - len(line.lstrip()) + 4)
+    pieces = [statement[a:b] for a, b in zip([0, *cuts], [*cuts, None], strict=True)]
+    return f"{lead}{f'{chr(10)}{pad}'.join(pieces)}"
