@@ -5,6 +5,7 @@ A package is unpacked beside and renamed, so a cached folder is a whole one. Onl
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from trainer.corpus.errors import SourceUnavailable, WriteFailed
 # The default crates are 11 MB and take seconds; a mirror that needs longer than this is as good as none.
 FETCH_SECONDS = 300
 CRATE_FILES = re.compile(r"\.rs$|/Cargo\.toml$")
+_NO_SPACE = re.compile(r"No space left on device|enough free space|Disk quota exceeded")
 _UNKNOWN = re.compile(r"(?:Unable to locate package|Can't select candidate version from package) (\S+)")
 
 
@@ -103,33 +105,40 @@ def _apt(arguments: list[str], place: Path, options: list[str]) -> subprocess.Co
     command = ["apt-get", "-q", "-o", "APT::Sandbox::User=", "-o", "Acquire::Retries=2", *options, *arguments]
     environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     try:
-        return subprocess.run(
+        done = subprocess.run(
             command, cwd=place, env=environment, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 124, "", f"E: no answer within {FETCH_SECONDS} s")
+    if done.returncode != 0 and _NO_SPACE.search(done.stderr):
+        raise WriteFailed(place.parent, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    return done
 
 
 def _failure(what: str, packages: list[str], stderr: str) -> str:
     reasons = [line for line in stderr.splitlines() if line.startswith("E:")] or ["E: no reason given"]
-    names = " ".join(packages[:3]) + (" ..." if len(packages) > 3 else "")
+    command = " ".join(["apt-get", what, *packages[:3]]) + (" ..." if len(packages) > 3 else "")
     return (
-        f"apt-get {what} failed: {reasons[0]} Check the network and /etc/apt/sources.list with "
-        f"`apt-get {what} {names}`".rstrip()
-        + ", or name folders of crates instead (corpus.folders, with corpus.packages = [])."
+        f"apt-get {what} failed: {reasons[0]} Check the network and /etc/apt/sources.list with `{command}`, "
+        "or name folders of crates instead (corpus.folders, with corpus.packages = [])."
     )
 
 
 def _unpack(deb: Path, folder: Path, keep: re.Pattern[str]) -> None:
     """Streams the package's archive and writes only wanted files: nothing is ever linked, run or made executable."""
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        ["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
         assert process.stdout is not None
         try:
             with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
                 for member in archive:
                     name = member.name.removeprefix("./")
-                    if member.isfile() and keep.search(name):
-                        archive.extract(member, folder, filter="data")
+                    content = archive.extractfile(member) if member.isfile() and keep.search(name) else None
+                    if content and ".." not in Path(name).parts and not name.startswith("/"):
+                        target = folder / name
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        target.write_bytes(content.read())
         except (tarfile.TarError, EOFError) as error:
             raise SourceUnavailable(f"{deb.name} is damaged ({error}). Run it again to download it anew.") from error
         finally:

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 
 from trainer.corpus.atomic import atomic_file
 from trainer.corpus.errors import TokenFileCorrupt, TokenFileError, TokenizerMismatch
-from trainer.corpus.tokenizer import END_OF_TEXT_ID
+from trainer.corpus.tokenizer import END_OF_TEXT, END_OF_TEXT_ID
 
 SCHEMA = "ferrotype.tokens/1"
 # Documents encoded at a time: enough for both cores to be busy, few enough for progress to be seen.
@@ -165,6 +165,9 @@ def _batches(documents: Sequence[tuple[str, str]]) -> Iterator[Sequence[tuple[st
 
 def _encode(texts: list[str], tokenizer: Tokenizer, special: bool) -> list[list[int]]:
     tokenizer.encode_special_tokens = not special
+    if special:
+        # The end is added here for every kind of document; a text may bring its own.
+        texts = [text.removesuffix(END_OF_TEXT) for text in texts]
     try:
         return [[*row.ids, END_OF_TEXT_ID] for row in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
     finally:

@@ -45,10 +45,11 @@ def test_every_document_comes_back_and_ends_once(tokens: TokenFile, tokenizer: T
 
 
 def test_chats_may_hold_special_tokens(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    chat = {"train": [("tasks", "<|user|>hi<|assistant|>fn a() {}\n")]}
-    ids = write_token_file(tmp_path / "x.bin", chat, tokenizer, "a" * 64, special=True).ids
-    assert ids[0] == 2
-    assert (ids == 3).sum() == 1
+    for end in ("", "<|endoftext|>"):
+        chat = {"train": [("tasks", f"<|user|>hi<|assistant|>fn a() {{}}\n{end}")]}
+        ids = write_token_file(tmp_path / "x.bin", chat, tokenizer, "a" * 64, special=True).ids
+        assert ids[0] == 2
+        assert (ids == 3).sum() == (ids == 0).sum() == 1
 
 
 def test_cut_altered_and_unfinished_files_are_told_apart(tokens: TokenFile) -> None:
