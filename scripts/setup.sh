@@ -59,8 +59,8 @@ set_up() {
     need bwrap bubblewrap
     need cc gcc
     command -v rustc >/dev/null ||
-        fail "rustc is missing: the Rust compiler is the teacher. Install it with: sudo apt-get install rustc
-(or a newer one with rustup)"
+        fail "rustc is missing: the Rust compiler is the teacher. Install Rust 1.85 or newer with rustup, or on Debian 13 and
+newer with: sudo apt-get install rustc"
     mkdir -p .cache
     exec 9>.cache/setup.lock
     flock 9 && install_packages

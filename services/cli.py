@@ -9,41 +9,18 @@ import os
 import sys
 import time
 import traceback
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import click
 import typer
-from rich.console import Console
-from rich.table import Table
-from typer.core import TyperGroup
 
 from services.config import RunConfig, resolve
 from services.console import Operator, duration
 from services.errors import Interrupted, explain
 from services.run_folder import RunFolder
 
-
-class _Boundary(TyperGroup):
-    """Turns whatever a command raises into one message and a non-zero exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
-        except Exception as error:
-            if ctx.params.get("debug"):
-                traceback.print_exc()
-            fault = f"a fault in the program: {type(error).__name__}: {error} (ferrotype --debug shows where)"
-            print(f"error: {explain(error) or fault}", file=sys.stderr)
-            raise typer.Exit(130 if isinstance(error, Interrupted) else 1) from None
-
-
 app = typer.Typer(
-    cls=_Boundary,
     help="Trains language models to write Rust, with the Rust compiler as the teacher, and serves them.",
     no_args_is_help=True,
     add_completion=False,
@@ -59,14 +36,25 @@ RunDir = Annotated[Path | None, typer.Option(help="The run's folder.")]
 CheckpointDir = Annotated[Path, typer.Option(help="A checkpoint folder, such as .../production-rl/rl-iter-40.")]
 
 
+_debug = ContextVar("debug", default=False)
+
+
 @app.callback()
-def _options(debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False) -> None:
+def _options(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False) -> None:
     """Options before the command."""
+    _debug.set(debug)
 
 
 def main() -> None:
-    """The entry point of `ferrotype` and of `python -m services`."""
-    app(prog_name="ferrotype")
+    """The entry point of `ferrotype` and of `python -m services`: errors become one message and an exit code."""
+    try:
+        app(prog_name="ferrotype")
+    except Exception as error:
+        if _debug.get():
+            traceback.print_exc()
+        fault = f"a fault in the program: {type(error).__name__}: {error} (ferrotype --debug COMMAND shows where)"
+        print(f"error: {explain(error) or fault}", file=sys.stderr)
+        sys.exit(130 if isinstance(error, Interrupted) else 1)
 
 
 @app.command()
@@ -87,7 +75,7 @@ def run(preset: Preset = None, run_dir: RunDir = None, config: ConfigFile = None
             started = time.monotonic()
             results = run_phases(folder, operator)
             operator.say(f"all phases done; this start took {duration(time.monotonic() - started)}")
-            for line in closing_lines(folder, results):
+            for line in closing_lines(results):
                 operator.say(line)
         except Exception as error:
             operator.record(f"error: {explain(error) or traceback.format_exc()}")
@@ -102,13 +90,116 @@ def doctor(preset: Preset = None, run_dir: RunDir = None, config: ConfigFile = N
     from services.doctor import Health, examine
 
     settings, folder = _configuration(preset, run_dir, config, sets)
-    table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
     checks = examine(settings, folder.root)
     for check in checks:
-        table.add_row(check.health.value, check.name, check.found, check.remedy)
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+        print(f"{check.health.value:<9}{check.name:<11}{check.found}{check.remedy and f'. {check.remedy}'}")
     if any(check.health is Health.MISSING for check in checks):
         raise typer.Exit(1)
+
+
+@app.command("eval")
+def evaluate(
+    checkpoint: CheckpointDir,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; else evaluation/ in the run.")] = None,
+    sets: Sets = None,
+) -> None:
+    """Measure a checkpoint of a run on the run's unseen tasks: parses, compiles, passes, with confidence intervals."""
+    run = RunFolder.of(checkpoint)
+    config = resolve(run.config_file, sets=sets or ())
+    from services.evaluate import evaluate_one
+
+    for line in evaluate_one(checkpoint, run, config, out or run.evaluation):
+        print(line)
+
+
+@app.command()
+def export(
+    checkpoint: CheckpointDir,
+    output: Annotated[Path, typer.Option(help="The GGUF file to write.")],
+    kind: Annotated[str, typer.Option("--type", help="TQ2_0, TQ1_0, Q8_0 or F16.")] = "TQ2_0",
+) -> None:
+    """Write a checkpoint as a GGUF file."""
+    from typing import cast
+
+    from trainer.export.writer import LinearType, export_gguf
+
+    report = export_gguf(checkpoint, output, linear_type=cast(LinearType, kind))
+    print(
+        f"{report.path}: {report.bytes / 1e6:.2f} MB, {report.parameters / 1e6:.2f}M parameters, {report.linear_type}"
+    )
+
+
+@app.command()
+def generate(
+    checkpoint: CheckpointDir,
+    prompt: Annotated[str, typer.Option(help="Rust to go on with, such as 'fn add(a: i32, b: i32) -> i32 {'.")],
+    chat: Annotated[bool, typer.Option("--chat", help="The prompt is an instruction in words.")] = False,
+    max_tokens: Annotated[int, typer.Option(min=1)] = 160,
+    temperature: Annotated[float, typer.Option(min=0.0)] = 0.0,
+    seed: int = 0,
+) -> None:
+    """Let a checkpoint write code."""
+    config = RunFolder.of(checkpoint).config()
+    from services.generate import generate
+
+    answer = generate(checkpoint, prompt, config, chat=chat, max_tokens=max_tokens, temperature=temperature, seed=seed)
+    print(answer if chat else prompt + answer)
+
+
+@app.command()
+def serve(
+    model: Annotated[Path, typer.Option(help="The GGUF file.")],
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
+    host: Annotated[str, typer.Option(help="127.0.0.1 answers this machine alone, 0.0.0.0 everyone.")] = "127.0.0.1",
+    replicas: Annotated[int, typer.Option(min=1)] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Of each replica; no more than there are free cores.")] = 1,
+) -> None:
+    """Serve a GGUF file over OpenAI's API, until Ctrl-C."""
+    from serve.run import run
+    from serve.settings import ServeSettings
+
+    run(ServeSettings(model=model, port=port, host=host, replicas=replicas, threads=threads))
+
+
+@app.command()
+def report(run_dir: Annotated[Path, typer.Option(help="The run's folder.")]) -> None:
+    """Write a run's report anew."""
+    from services.report.report import write_report
+
+    print(write_report(run_dir))
+
+
+@tasks_app.command("build")
+def tasks_build(
+    output: Annotated[Path, typer.Option(help="The file to write, JSON lines.")],
+    seed: int = 0,
+    per_family: Annotated[int, typer.Option(min=1, help="Training tasks of each family.")] = 48,
+) -> None:
+    """Draw a bank of tasks."""
+    from trainer.tasks.bank import build_bank
+    from trainer.tasks.task import Split
+
+    bank = build_bank(seed, train_per_family=per_family)
+    bank.save(output)
+    print(f"{output}: {', '.join(f'{len(bank.tasks(split))} {split.value}' for split in Split)}")
+
+
+@tasks_app.command("show")
+def tasks_show(
+    bank: Annotated[Path, typer.Option(help="A bank, such as RUN/data/tasks.jsonl.")],
+    count: Annotated[int, typer.Option(min=1)] = 3,
+    family: Annotated[str | None, typer.Option(help="Of this family alone.")] = None,
+) -> None:
+    """Print tasks with their reference solutions and hidden cases."""
+    from trainer.tasks.bank import TaskBank
+
+    chosen = [task for task in TaskBank.load(bank).all if family in (None, task.family)]
+    for task in chosen[:: max(1, len(chosen) // count)][:count]:
+        print(f"// {task.id}  family {task.family}, {task.split.value}, {len(task.problem.cases)} hidden cases")
+        print(f"// {task.instruction}\n{task.prompt}{task.reference}")
+        for case in task.problem.cases[:3]:
+            print(f"//   {task.problem.entry}{case.args} == {case.expected!r}")
+        print()
 
 
 def _configuration(

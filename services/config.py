@@ -41,6 +41,7 @@ MAY_CHANGE = (
     "farm.max_batch",
     "farm.max_queue",
     "farm.rustc",
+    "farm.cache_dir",
     "rollout.replicas",
     "rollout.transport",
     "rollout.kv_cache_mb",
@@ -74,6 +75,22 @@ class ClusterSettings(BaseModel):
     """Where Prometheus may scrape this machine; 0 lets Ray choose."""
 
 
+class TaskSettings(BaseModel):
+    """How many tasks the run's bank holds, and how many solved ones are read in supervised training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    train_per_family: int = Field(default=48, ge=1)
+    unseen_tasks_per_family: int = Field(default=12, ge=1)
+    unseen_family_tasks: int = Field(default=48, ge=1)
+    """Of each family that nothing is trained on."""
+    documents: int = Field(default=12_000, ge=1)
+    """Solved training tasks, drawn anew and far more than the bank holds: few would be learnt by heart."""
+    chat_share: float = Field(default=0.2, ge=0, le=1)
+    """Share of them that are a request in words and its answer, in the chat template's form."""
+    seed: int = 0
+
+
 class RunConfig(BaseModel):
     """Everything that decides what a run makes."""
 
@@ -82,6 +99,7 @@ class RunConfig(BaseModel):
     seed: int = 0
     """Of everything random: a section whose own seed is not given takes this one."""
     corpus: CorpusSettings = CorpusSettings()
+    tasks: TaskSettings = TaskSettings()
     model: ModelShape = ModelShape()
     pretrain: PretrainSettings = PretrainSettings()
     grpo: GrpoSettings = GrpoSettings()
@@ -94,7 +112,7 @@ class RunConfig(BaseModel):
     @classmethod
     def _one_seed(cls, tree: Any) -> Any:
         if isinstance(tree, dict) and isinstance(tree.get("seed"), int):
-            for name in ("corpus", "pretrain", "grpo", "evaluation"):
+            for name in ("corpus", "tasks", "pretrain", "grpo", "evaluation"):
                 if isinstance(section := tree.setdefault(name, {}), dict):
                     section.setdefault("seed", tree["seed"])
         return tree

@@ -115,9 +115,8 @@ def _version(name: str) -> str | None:
 def _rustc(config: RunConfig) -> Check:
     from reward_farm.toolchain import find_toolchain
 
-    path = find_rustc(config.farm.rustc)
-    done = subprocess.run([str(path), "--version"], capture_output=True, text=True, timeout=30, check=True)
-    return Check("rustc", Health.OK, f"{done.stdout.strip()} ({path})")
+    toolchain = find_toolchain(config.farm)
+    return Check("rustc", Health.OK, f"{toolchain.version} ({toolchain.rustc})")
 
 
 def _sandbox(config: RunConfig) -> Check:

@@ -89,7 +89,9 @@ def _plant(tree: dict[str, Any], key: str, value: Any, source: str) -> None:
 def _describe(model: type[BaseModel], mistake: Mapping[str, Any], origin: Mapping[str, str]) -> str:
     key = ".".join(str(part) for part in mistake["loc"]) or "configuration"
     # A model-wide check blames its section: the layer that spoke last about it is the one to look at.
-    source = origin.get(key) or next((s for k, s in reversed(origin.items()) if k.startswith(f"{key}.")), "together")
+    source = origin.get(key) or next(
+        (layer for known, layer in reversed(list(origin.items())) if known.startswith(f"{key}.")), "together"
+    )
     if mistake["type"] == "extra_forbidden":
         return f"{source}: unknown key {key}{_suggestion(model, key)}"
     message = str(mistake["msg"]).removeprefix("Value error, ").removeprefix("Input ")

@@ -42,6 +42,10 @@ class RunFolder:
         self.metrics_file = root / "metrics.jsonl"
         self.logs = root / "logs"
         self.data = root / "data"
+        self.tasks = self.data / "tasks.jsonl"
+        self.tokenizer = self.data / "tokenizer"
+        self.tokens = self.data / "rust_tokens.bin"
+        self.task_tokens = self.data / "task_tokens.bin"
         self.traces = root / "traces"
         self.evaluation = root / "evaluation"
         self.report = root / "report"
@@ -50,6 +54,20 @@ class RunFolder:
         self.supervised = self.checkpoints / "production-supervised"
         self.rl = self.checkpoints / "production-rl"
         self.gguf = self.checkpoints / "production-final" / "model.gguf"
+
+    @classmethod
+    def of(cls, checkpoint: Path) -> RunFolder:
+        """The run that a checkpoint lies in.
+
+        Raises:
+            RunFolderError: it lies in none.
+        """
+        for folder in checkpoint.absolute().parents:
+            if (folder / "config.toml").is_file() and (folder / "state").is_dir():
+                return cls(folder)
+        raise RunFolderError(
+            f"{checkpoint} lies in no run's folder: give a checkpoint such as RUN/checkpoints/.../step_360"
+        )
 
     def config(self) -> RunConfig:
         """What the run was made with."""

@@ -1,0 +1,29 @@
+"""Measures the base, the supervised and the RL checkpoint on the same unseen tasks, with the same judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.config import RunConfig
+from services.evaluate import evaluate
+from services.events import Reporter
+from services.run_folder import RunFolder
+from trainer.tasks.task import Split
+
+LABELS = ("base", "supervised", "rl")
+
+
+def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, object]:
+    """Rates with confidence intervals, in `evaluation/<label>.json`; those on unseen tasks are the summary."""
+
+    def progress(label: str, done: int, wanted: int) -> None:
+        reporter.progress(LABELS.index(label) * wanted + done, len(LABELS) * wanted, {}, {})
+
+    checkpoints = {label: Path(str(run.summary(label)["checkpoint"])) for label in LABELS}
+    results = evaluate(checkpoints, run, config, run.evaluation, progress)
+    return {
+        f"{label}_{figure}": group.figures[figure].value
+        for label, result in results.items()
+        if (group := result.group(Split.UNSEEN_TASKS)) is not None
+        for figure in ("compile_rate", "pass_rate")
+    }

@@ -1,0 +1,61 @@
+"""Supervised training from the base model on: crates and solved training tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from services.config import RunConfig
+from services.events import Reporter
+from services.phases.training_data import batches
+from services.run_folder import RunFolder
+from trainer.pretrain import StepRecord, pretrain
+
+
+def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, object]:
+    """Steps `pretrain.base_steps` to `pretrain.target_steps`."""
+    first, last = config.pretrain.base_steps, config.pretrain.target_steps
+    start = Path(str(run.summary("base")["checkpoint"]))
+    return train(
+        run, config, reporter, start=start, first=first, last=last, directory=run.supervised, kind="supervised"
+    )
+
+
+def train(
+    run: RunFolder,
+    config: RunConfig,
+    reporter: Reporter,
+    *,
+    start: PreTrainedModel | Path,
+    first: int,
+    last: int,
+    directory: Path,
+    kind: str,
+) -> dict[str, object]:
+    """Train from where `directory` stands and return the phase's summary."""
+    settings = config.pretrain
+    share = settings.base_task_share if kind == "base" else settings.task_share
+    losses: list[float] = []
+
+    def on_step(record: StepRecord) -> None:
+        losses.append(record.loss)
+        speed = settings.batch_size * settings.context / record.seconds
+        figures = {"loss": record.loss, "grad_norm": record.grad_norm, "tokens_per_second": speed}
+        row = {**figures, "learning_rate": record.learning_rate, "tokens": record.tokens}
+        reporter.progress(record.step, last, figures, row)
+
+    checkpoint = pretrain(
+        settings,
+        batches=batches(run, settings, share),
+        start=start,
+        first_step=first,
+        last_step=last,
+        directory=directory,
+        tokenizer_dir=run.tokenizer,
+        kind=kind,
+        on_step=on_step,
+    )
+    # Nothing was left to do if a kill came between the last checkpoint and the phase's state.
+    recent = losses[-10:]
+    return {"checkpoint": str(checkpoint), **({"loss": sum(recent) / len(recent)} if recent else {})}
