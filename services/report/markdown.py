@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from services.report.headline import headline
+from services.report.headline import against_control, headline
 from services.report.numbers import TITLES, interval_of, value_of
 from services.report.record import SPLIT_TITLES, RunRecord
 from services.report.results import MAIN, SHOWN_SPLITS
@@ -31,6 +31,8 @@ def markdown(record: RunRecord) -> str:
     """Headline, table, and what is missing."""
     head = ["on", "checkpoint", *(TITLES[figure] for figure in MAIN)]
     lines = [f"# {record.root.resolve().name}", "", headline(record), ""]
+    if control := against_control(record):
+        lines += [control, ""]
     if found := rows(record):
         lines += [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *found)]
         lines += ["", "Brackets: 95 % intervals for new tasks of the same kind.", ""]

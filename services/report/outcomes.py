@@ -30,8 +30,8 @@ CODES_SHOWN = 10
 
 CODE_TITLES = {
     "E0308": "mismatched types",
-    "E0277": "trait not implemented",
-    "E0282": "type annotations needed",
+    "E0277": "missing trait",
+    "E0282": "type unknown",
     "E0369": "operator not supported",
     "E0425": "unresolved name",
     "E0433": "unresolved path",
@@ -94,12 +94,17 @@ def _legend() -> Markup:
 
 
 def error_shift(record: RunRecord) -> Markup | None:
-    """The commonest error codes among completions for unseen tasks, by checkpoint."""
+    """The commonest error codes by checkpoint, one chart a split."""
+    drawn = [_codes(record, split) for split in (Split.UNSEEN_TASKS, Split.UNSEEN_FAMILIES)]
+    return tag("div", [chart for chart in drawn if chart], class_="charts two") if any(drawn) else None
+
+
+def _codes(record: RunRecord, split: Split) -> Markup | None:
     shown: list[tuple[Arm, Group]] = [
         (arm, group)
         for arm in record.arms
         if arm.label in ("supervised", "rl", "control")
-        and (group := record.evaluations[arm.label].group(Split.UNSEEN_TASKS))
+        and (group := record.evaluations[arm.label].group(split))
         and group.samples
     ]
     totals: dict[str, float] = {}
@@ -119,5 +124,7 @@ def error_shift(record: RunRecord) -> Markup | None:
         tag("span", tag("i", "", class_="dot", style=f"background:var(--{arm.color})"), arm.title, class_="key")
         for arm, _ in shown
     ]
-    caption = tag("figcaption", "Completions with this error, unseen tasks", tag("div", keys, class_="legend"))
-    return tag("div", tag("figure", caption, paired_bars(rows)), class_="charts two")
+    caption = tag(
+        "figcaption", f"Completions with this error, {SPLIT_TITLES[split]}", tag("div", keys, class_="legend")
+    )
+    return tag("figure", caption, paired_bars(rows))

@@ -95,9 +95,8 @@ def _side(title: str, color: str, sample: Sample) -> Markup:
         class_="side-head",
     )
     source = sample.prompt + sample.completion
-    return tag(
-        "section", head, listing(source, scored.diagnostics, written_from=sample.prompt.count("\n")), _cases(scored)
-    )
+    given = sample.prompt.count("\n") + sample.completion.startswith("\n")
+    return tag("section", head, listing(source, scored.diagnostics, given=given), _cases(scored))
 
 
 def _reward(scored: Scored) -> str:

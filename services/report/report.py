@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 
 from services.report import outcomes, pairs, progress, provenance, results
-from services.report.headline import headline
+from services.report.headline import against_control, headline
 from services.report.markdown import markdown
 from services.report.markup import Markup, join, tag
 from services.report.record import RunRecord, read_run
@@ -37,13 +37,19 @@ def render(record: RunRecord) -> str:
     body = join(
         tag("p", f"Ferrotype · {record.root.resolve().name}", class_="eyebrow"),
         tag("h1", headline(record)),
+        tag("p", control, class_="lead") if (control := against_control(record)) else None,
         results.tiles(record),
         tag("p", f"Written {time.strftime('%Y-%m-%d %H:%M')}.", class_="faint"),
         [tag("p", f"{gap[0].upper()}{gap[1:]}.", class_="missing") for gap in record.missing],
         _section(
             "Checkpoints",
             "Each checkpoint answered the same tasks, of which training has seen none but those of the last block.",
-            evaluated and join(results.picture(record), results.table(record, results.MAIN)),
+            evaluated
+            and join(
+                results.picture(record),
+                results.table(record, results.MAIN),
+                tag("details", tag("summary", "by family"), results.families(record)),
+            ),
         ),
         _section("Training", progress.run_notes(record), record.metrics and progress.training_curves(record)),
         _section("Where completions end", None, evaluated and outcomes.funnel(record)),

@@ -97,6 +97,26 @@ def _bar(arm: Arm, group: Group, figure: str) -> Bar:
     return Bar(arm.title, arm.color, value, found.low or 0.0, found.high or 0.0, text)
 
 
+def families(record: RunRecord) -> Markup:
+    """Compile rate and test-pass rate of each family on the unseen splits; a column a checkpoint."""
+    rows = []
+    for split in SHOWN_SPLITS[:2]:
+        names = {
+            g.family for found in record.evaluations.values() for g in found.groups if g.split is split and g.family
+        }
+        for name in sorted(names):
+            groups = [record.evaluations[arm.label].group(split, family=name) for arm in record.arms]
+            rates = [
+                " / ".join(value_of(rate, group.figures[rate].value) for rate in MAIN[1:3]) if group else "–"
+                for group in groups
+            ]
+            told = [tag("th", name), tag("td", SPLIT_TITLES[split]), tag("td", max(g.tasks for g in groups if g))]
+            rows.append(tag("tr", told, [tag("td", rate, class_="number") for rate in rates]))
+    head = [tag("th", text) for text in ("family", "split", "tasks")]
+    head += [tag("th", f"{arm.title}: compiles / passes", class_="number") for arm in record.arms]
+    return tag("div", tag("table", tag("thead", tag("tr", head)), tag("tbody", rows)), class_="wide")
+
+
 def tests(record: RunRecord) -> Markup:
     """Every paired comparison."""
     pairs = (("base", "supervised"), ("supervised", "rl"), ("control", "rl"))

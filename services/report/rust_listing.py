@@ -23,31 +23,29 @@ _TOKENS = re.compile(
 )
 
 
-def listing(source: str, diagnostics: Sequence[Diagnostic], *, written_from: int) -> Markup:
-    """A source file whose first `written_from` lines were given to the model; those are shown fainter."""
+def listing(source: str, diagnostics: Sequence[Diagnostic], *, given: int) -> Markup:
+    """A source file whose first `given` lines were given to the model; those are shown fainter."""
     by_line: dict[int, list[Diagnostic]] = defaultdict(list)
     for diagnostic in diagnostics:
         by_line[diagnostic.line].append(diagnostic)
     lines = source.rstrip("\n").split("\n")
     rows = [
         join(
-            tag("span", f"{number:3} ", class_="no"),
-            tag("span", _colored(line), class_="given") if number <= written_from else _colored(line),
-            "\n",
+            tag("span", tag("i", f"{number:3} "), _colored(line), class_="row given" if number <= given else "row"),
             [_remark(diagnostic) for diagnostic in by_line[number]],
         )
         for number, line in enumerate(lines[:MOST_LINES], 1)
     ]
     if len(lines) > MOST_LINES:
-        rows.append(tag("span", f"... {len(lines) - MOST_LINES} more lines\n", class_="no"))
+        rows.append(tag("span", f"... {len(lines) - MOST_LINES} more lines", class_="row given"))
     return tag("pre", tag("code", rows))
 
 
 def _remark(diagnostic: Diagnostic) -> Markup:
     pointer = " " * (4 + max(0, diagnostic.column - 1)) + "^ "
     code = f"[{diagnostic.code}]" if diagnostic.code else ""
-    text = f"{pointer}{diagnostic.level}{code}: {diagnostic.message.splitlines()[0] if diagnostic.message else ''}\n"
-    return tag("span", text, class_="error" if diagnostic.level == "error" else "warning")
+    text = f"{pointer}{diagnostic.level}{code}: {diagnostic.message.partition(chr(10))[0]}"
+    return tag("span", text, class_="row error" if diagnostic.level == "error" else "row warning")
 
 
 def _colored(line: str) -> Markup:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from random import Random
 
 from reward_farm.pool import RewardFarm
 
@@ -73,13 +71,13 @@ async def evaluate_checkpoints(
 
 
 def choose_tasks(bank: TaskBank, settings: EvaluationSettings) -> list[Task]:
-    """The tasks to evaluate on: the same for the same bank and seed, drawn evenly from the families of each split."""
+    """The tasks to evaluate on: the same for the same bank and settings, spread over the families of each split."""
     wanted = {
         Split.UNSEEN_TASKS: settings.unseen_tasks,
         Split.UNSEEN_FAMILIES: settings.unseen_tasks,
         Split.TRAIN: settings.train_tasks,
     }
-    return [task for split, count in wanted.items() for task in _evenly(bank.tasks(split), count, settings.seed)]
+    return [task for split, count in wanted.items() for task in bank.sample(split, count, settings.seed)]
 
 
 def describe_judge(settings: FarmSettings) -> str:
@@ -89,14 +87,3 @@ def describe_judge(settings: FarmSettings) -> str:
         RustcMissing: there is no usable rustc.
     """
     return f"{find_toolchain(settings).version}, edition {settings.edition}, {settings.weights!r}"
-
-
-def _evenly(tasks: Sequence[Task], count: int, seed: int) -> list[Task]:
-    """`count` tasks, taking one of each family in turn."""
-    families: dict[str, list[Task]] = defaultdict(list)
-    for task in sorted(tasks, key=lambda task: task.id):
-        families[task.family].append(task)
-    generator = Random(seed)
-    shuffled = [generator.sample(family, len(family)) for family in families.values()]
-    rounds = max(map(len, shuffled), default=0)
-    return [family[turn] for turn in range(rounds) for family in shuffled if turn < len(family)][:count]
