@@ -8,31 +8,38 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rollout.errors import EngineStartFailed
 from rollout.settings import RolloutSettings
 from rollout.types import Completion, GenerationRequest, PushProof
+
+if TYPE_CHECKING:
+    from rollout.engine import VllmEngine
 
 
 class RolloutActor:
     """An async actor: many `generate` calls are in flight together, and the push phases run between their steps."""
 
-    def __init__(self, model_dir: Path, settings: RolloutSettings, eos_token_id: int) -> None:
-        from vllm.v1.engine.exceptions import EngineDeadError
+    _engine: VllmEngine
 
+    async def ready(self, model_dir: Path, settings: RolloutSettings, eos_token_id: int, version: int) -> None:
+        """Starts the engine and returns once it can serve. The first call of all. Raises EngineStartFailed."""
         from rollout.engine import VllmEngine
 
-        self._engine_dead = EngineDeadError
-        self._engine = VllmEngine(model_dir, settings, eos_token_id)
-
-    async def ready(self, version: int) -> None:
-        """Returns once the engine can serve."""
-        await self._engine.ready(version)
+        try:
+            self._engine = VllmEngine(model_dir, settings, eos_token_id)
+            await self._engine.ready(version)
+        except Exception as error:  # vLLM raises every kind, and some don't survive the way to another process
+            raise EngineStartFailed(str(error)) from None
 
     async def generate(self, request: GenerationRequest) -> Completion:
         """One completion. When the engine process is gone the actor exits, so that its owner sees a dead actor."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
         try:
             return await self._engine.generate(request)
-        except self._engine_dead:
+        except EngineDeadError:
             os._exit(os.EX_SOFTWARE)
 
     async def pause(self) -> None:

@@ -38,7 +38,7 @@ class ReplicaDied(RolloutError):
 
 
 class PushFailed(RolloutError):
-    """A phase of a weight push raised, or did not end within its deadline."""
+    """Weights that can't be pushed, or a phase of a push that raised or did not end within its deadline."""
 
 
 class PushUnproved(RolloutError):
@@ -47,8 +47,8 @@ class PushUnproved(RolloutError):
     def __init__(self, differences: Sequence[str]) -> None:
         shown = ", ".join(differences[:4]) + (f" and {len(differences) - 4} more" if len(differences) > 4 else "")
         super().__init__(
-            f"the engine does not hold what was sent: {shown}. "
-            "Weights that are not finite can never be proved: check the learner's loss first."
+            f"the engine does not hold what was sent: {shown}. If the weights changed while they were pushed, "
+            "push a copy; else push again."
         )
 
 

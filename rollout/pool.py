@@ -119,7 +119,8 @@ class RolloutPool:
         Sampling pauses meanwhile; completions in flight go on with the new weights and say so in their `versions`.
         A dead replica is started anew first. Each replica must report version and checksums that equal those computed
         here from what was sent (`rollout.weight_transfer` says what that proves), else it is STALE.
-        Raises PushFailed, PushUnproved or ReplicaDied when not one replica proved it.
+        Raises PushFailed before any replica was touched when there is no room or a weight isn't finite, and PushFailed,
+        PushUnproved or ReplicaDied when not one replica proved it.
         """
         async with self._pushing:
             self._check_open()
@@ -245,7 +246,13 @@ def _folder_checksums(model_dir: Path, dtype: torch.dtype) -> dict[str, str]:
 
 
 def _write(weights: Mapping[str, torch.Tensor], size: int, path: Path) -> dict[str, str]:
-    """Writes `weights` to shared memory and returns the checksums that prove them. Raises PushFailed when it's full."""
+    """Writes `weights` to shared memory and returns the checksums that prove them.
+
+    Raises PushFailed when there is no room, or when a tensor has a value that isn't finite.
+    """
+    for name, tensor in weights.items():
+        if not torch.isfinite(tensor).all():
+            raise PushFailed(f"{name} has values that are not finite, so nothing was pushed. Check the learner's loss.")
     free = shutil.disk_usage(path.parent).free
     if size > free:
         raise PushFailed(

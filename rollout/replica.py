@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from rollout.types import Completion, GenerationRequest
 
 # Calls beyond `generate` that an actor must always have room for: the phases of a push.
 CONTROL_CALLS = 8
+
+# Causes come from vLLM and Ray, and may list every architecture there is; their logs have the whole text.
+MAX_REASON_CHARS = 300
 
 # An engine told to shut down does so at once or never.
 SHUTDOWN_SECONDS = 5.0
@@ -63,13 +67,15 @@ class Replica:
                 # Shared memory is this machine's.
                 scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
             )
-            .remote(*self._arguments)
+            .remote()
         )
         try:
-            await self._phase("ready", version, seconds=self._settings.start_deadline_seconds)
+            await self._phase("ready", *self._arguments, version, seconds=self._settings.start_deadline_seconds)
         except (PushFailed, ReplicaDied) as error:
             await self.stop(str(error))
-            raise EngineStartFailed(f"rollout replica {self.index} over {self._arguments[0]}: {error}") from error
+            raise EngineStartFailed(
+                f"rollout replica {self.index} over {self._arguments[0]}: {error} (the log above has vLLM's own words)"
+            ) from error
 
     async def prove(self, version: int, expected: Mapping[str, str]) -> None:
         """Asks the engine what it holds. HEALTHY when that is `version` with the `expected` checksums, else STALE.
@@ -135,7 +141,7 @@ class Replica:
         except TimeoutError:
             raise self._unproved(PushFailed(f"phase `{name}` did not end within {deadline:g} s")) from None
         except RayTaskError as error:
-            raise self._unproved(PushFailed(f"phase `{name}` failed: {error.cause}")) from error
+            raise self._unproved(PushFailed(f"phase `{name}` failed: {_words(error.cause)}")) from error
         except RayActorError as error:
             self._died(error)
             raise ReplicaDied(f"in phase `{name}`: {self.health.reason}") from error
@@ -146,7 +152,7 @@ class Replica:
         return error
 
     def _died(self, error: RayActorError) -> None:
-        self.health.died(str(error).strip())
+        self.health.died(_words(error))
         self._give_up_calls()
 
     def _give_up_calls(self) -> None:
@@ -156,3 +162,7 @@ class Replica:
 
 async def _result(ref: Any) -> Any:
     return await ref
+
+
+def _words(error: Exception) -> str:
+    return textwrap.shorten(str(error), MAX_REASON_CHARS)
