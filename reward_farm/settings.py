@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -35,10 +38,20 @@ class FarmSettings(BaseModel):
     """Submissions waiting in the farm; past it `judge` refuses with `Overloaded`."""
     max_source_bytes: int = Field(default=32 * 1024, ge=256)
     edition: str = "2021"
-    compile_cpu_seconds: int = Field(default=10, ge=1)
+    compile_cpu_seconds: int = Field(default=4, ge=1)
+    """CPU time of one rustc run, a batch or a single. Sixteen small functions take a third of a second."""
     compile_memory_mb: int = Field(default=3072, ge=256)
-    test_cpu_seconds: int = Field(default=2, ge=1)
+    test_cpu_seconds: float = Field(default=0.5, gt=0, le=60)
+    """CPU time of one case. The first case that exceeds it ends its candidate's cases: an endless loop costs this once."""
     test_memory_mb: int = Field(default=512, ge=32)
+    cache_size: int = Field(default=4096, ge=0)
+    """Verdicts that a worker remembers, by source and problem."""
     rustc: str | None = None
     """Path of the real rustc; None asks `rustup which rustc`, then PATH."""
+    bwrap: str | None = None
+    """Path of bubblewrap; None looks in PATH."""
+    cache_dir: Path = Field(default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "ferrotype")
+    """Where the compiled test harness is kept, by toolchain."""
+    scratch_dir: Path | None = None
+    """Where batches are compiled, a few MB at a time; None takes /dev/shm, else the system's temporary folder."""
     weights: RewardWeights = RewardWeights()

@@ -120,7 +120,7 @@ def _rustc(config: RunConfig) -> Check:
 
 
 def _sandbox(config: RunConfig) -> Check:
-    from reward_farm.sandbox import probe
+    from reward_farm.probe import probe
 
     report = probe(config.farm)
     return Check("sandbox", Health.OK, ", ".join(report.layers))

@@ -1,0 +1,187 @@
+"""Asks a linked batch its hidden cases, one process a case, and compares the answers here, outside the jail.
+
+A job is a nonce and encoded arguments. An answer counts only if exactly one frame with that nonce came, it decodes to the
+function's type, and the process ended by itself with 0. What a candidate prints, and how it exits, can earn nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import select
+import struct
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from reward_farm.compiler import Library
+from reward_farm.errors import SandboxFault
+from reward_farm.problem import Problem
+from reward_farm.rust_type import RustType, parse_type
+from reward_farm.sandbox import Jail, Sandbox
+from reward_farm.verdict import CaseResult, Outcome
+from reward_farm.wire import BadFrame, decode, encode, same
+
+MAX_FRAME = 1 << 20
+"""Bytes of answer read from one case; a longer answer is wrong."""
+_PANICKED, _NO_CONFINEMENT = 101, 120
+_SHOWN = 200
+_SIGPROF, _SIGXCPU = 27, 24
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A candidate's results in the order of its cases; those after a timeout are not asked and count as not passed."""
+
+    outcome: Outcome
+    cases: tuple[CaseResult, ...]
+    milliseconds: float
+
+
+class Examiner:
+    """Runs batches in one sandbox's jails."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def examine(self, library: Library, problems: Mapping[int, Problem]) -> dict[int, Examined]:
+        """Every member's results, by its index.
+
+        Raises SandboxFault if the jail or its harness fails; no candidate can cause that.
+        """
+        results: dict[int, Examined] = {}
+        with self._sandbox.serve(library.folder) as jail:
+            session = _Session(jail, self._sandbox)
+            for place, index in enumerate(library.members):
+                started = time.perf_counter()
+                cases = tuple(session.cases(place, problems[index]))
+                elapsed = (time.perf_counter() - started) * 1000
+                results[index] = Examined(_outcome(cases, len(problems[index].cases)), cases, elapsed)
+        return results
+
+
+class _Session:
+    """The conversation with one harness."""
+
+    def __init__(self, jail: Jail, sandbox: Sandbox) -> None:
+        settings = sandbox.settings
+        assert jail.process.stdin is not None
+        assert jail.process.stdout is not None
+        self._jobs, self._status = jail.process.stdin, jail.process.stdout.fileno()
+        self._frames = jail.frames
+        os.set_blocking(self._frames, False)
+        # A loaded machine gives a share of a core; the wall clock only ends what sleeps.
+        self._wall = 10 * settings.test_cpu_seconds + 5
+        limits = struct.pack(
+            "<QQQ",
+            round(settings.test_cpu_seconds * 1e6),
+            round(self._wall * 1000),
+            settings.test_memory_mb << 20,
+        )
+        self._send(limits + _block(sandbox.candidate_filter))
+        refusal = self._receive(struct.unpack("<Q", self._receive(8))[0])
+        if refusal:
+            raise SandboxFault(f"the batch could not be loaded: {refusal.decode(errors='replace')[:300]}")
+
+    def cases(self, place: int, problem: Problem) -> Iterator[CaseResult]:
+        """The results of one member; ends after a timeout, which would only come again."""
+        params = [parse_type(kind) for kind in problem.params]
+        returns = parse_type(problem.returns)
+        for case in problem.cases:
+            arguments = b"".join(encode(kind, value) for kind, value in zip(params, case.args, strict=True))
+            result = self._ask(place, arguments, returns, case.expected)
+            yield result
+            if result.status == "timeout":
+                return
+
+    def _ask(self, place: int, arguments: bytes, returns: RustType, expected: object) -> CaseResult:
+        nonce = secrets.token_bytes(16)
+        self._send(struct.pack("<Q", place) + nonce + _block(arguments))
+        frame, report = self._await_report()
+        status, late = struct.unpack_from("<iB", report)
+        if status == -1:
+            raise SandboxFault("the harness could not fork")
+        code, signal = os.waitstatus_to_exitcode(status), os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        if late or signal in (_SIGPROF, _SIGXCPU):
+            return CaseResult("timeout")
+        if code == _NO_CONFINEMENT:
+            raise SandboxFault("a test process could not be confined")
+        if code != 0:
+            return CaseResult("crashed", "panicked" if code == _PANICKED else f"ended by {code}")
+        return _compare(frame, nonce, returns, expected)
+
+    def _await_report(self) -> tuple[bytes, bytes]:
+        """The frame bytes of one job, and the harness's 16-byte report of it.
+
+        The pipe is drained while the child runs, so that a large answer can't block it for ever.
+        """
+        frame, report = bytearray(), bytearray()
+        deadline = time.monotonic() + self._wall + 10
+        while len(report) < 16:
+            ready, _, _ = select.select([self._status, self._frames], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise SandboxFault("the harness did not report on a job in time")
+            if self._frames in ready:
+                self._drain(frame)
+            if self._status in ready:
+                piece = os.read(self._status, 16 - len(report))
+                if not piece:
+                    raise SandboxFault("the harness ended in the middle of a batch")
+                report += piece
+        self._drain(frame)
+        return bytes(frame), bytes(report)
+
+    def _drain(self, frame: bytearray) -> None:
+        """All that waits in the frame pipe; beyond MAX_FRAME it is read and dropped."""
+        while True:
+            try:
+                piece = os.read(self._frames, 1 << 16)
+            except BlockingIOError:
+                return
+            if not piece:
+                return
+            if len(frame) <= MAX_FRAME:
+                frame += piece
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._jobs.write(data)
+        except OSError as error:
+            raise SandboxFault(f"the harness takes no more jobs: {error}") from error
+
+    def _receive(self, count: int) -> bytes:
+        data = bytearray()
+        deadline = time.monotonic() + self._wall
+        while len(data) < count:
+            ready, _, _ = select.select([self._status], [], [], max(0.0, deadline - time.monotonic()))
+            piece = os.read(self._status, count - len(data)) if ready else b""
+            if not piece:
+                raise SandboxFault("the harness did not start")
+            data += piece
+        return bytes(data)
+
+
+def _compare(frame: bytes, nonce: bytes, returns: RustType, expected: object) -> CaseResult:
+    """The verdict on one frame: nonce, length, value, and nothing else."""
+    if frame[:16] != nonce or len(frame) < 20 or len(frame) != 20 + int.from_bytes(frame[16:20], "little"):
+        return CaseResult("failed", "no answer")
+    try:
+        got = decode(returns, frame[20:])
+    except BadFrame as error:
+        return CaseResult("failed", str(error)[:_SHOWN])
+    return CaseResult("passed" if same(returns, expected, got) else "failed", repr(got)[:_SHOWN])
+
+
+def _outcome(cases: Sequence[CaseResult], total: int) -> Outcome:
+    """The worst thing that happened; PASSED only if every case was asked and passed."""
+    statuses = [case.status for case in cases]
+    if "timeout" in statuses:
+        return Outcome.TEST_TIMEOUT
+    if "crashed" in statuses:
+        return Outcome.TEST_CRASH
+    passed = len(cases) == total and all(status == "passed" for status in statuses)
+    return Outcome.PASSED if passed else Outcome.TEST_FAILED
+
+
+def _block(data: bytes) -> bytes:
+    return struct.pack("<Q", len(data)) + data

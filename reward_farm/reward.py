@@ -1,0 +1,73 @@
+"""Points for a verdict (design, section 4): true progress pays densely, style pays only for right code. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reward_farm.settings import RewardWeights
+from reward_farm.verdict import CaseResult, Outcome, RewardBreakdown, SyntaxMetrics
+
+_PARSED = frozenset(Outcome) - {Outcome.REJECTED, Outcome.PARSE_ERROR, Outcome.MISSING_ITEM}
+_COMPILED = frozenset(
+    (Outcome.LINK_FAILED, Outcome.TEST_CRASH, Outcome.TEST_TIMEOUT, Outcome.TEST_FAILED, Outcome.PASSED)
+)
+SIMPLE_ENOUGH, TOO_COMPLEX = 5.0, 15.0
+"""Mean cyclomatic complexity that earns all of its points, and from which none are left; linear between."""
+
+
+def reward(
+    outcome: Outcome,
+    cases: Sequence[CaseResult],
+    total_cases: int,
+    warnings: int,
+    metrics: SyntaxMetrics | None,
+    weights: RewardWeights,
+) -> RewardBreakdown:
+    """The breakdown of one verdict; its total is 0 to 30 with the default weights.
+
+    A task without cases is scored on the other parts, scaled up so that its best is the same.
+    """
+    if outcome not in _PARSED:
+        return RewardBreakdown()
+    if outcome not in _COMPILED:
+        return RewardBreakdown(parses=weights.parses)
+    passed = sum(case.status == "passed" for case in cases)
+    all_passed = outcome is Outcome.PASSED
+    parts = RewardBreakdown(
+        parses=weights.parses,
+        compiles=weights.compiles,
+        no_warnings=max(0.0, weights.no_warnings - weights.per_warning * warnings),
+        tests=(weights.test_share * passed / total_cases if total_cases else 0.0) + weights.all_tests * all_passed,
+        quality=quality(metrics, weights) if all_passed and metrics is not None else 0.0,
+    )
+    if total_cases:
+        return parts
+    rest = weights.parses + weights.compiles + weights.no_warnings + _quality_points(weights)
+    scale = (rest + weights.test_share + weights.all_tests) / rest
+    return RewardBreakdown(
+        parses=parts.parses * scale,
+        compiles=parts.compiles * scale,
+        no_warnings=parts.no_warnings * scale,
+        quality=parts.quality * scale,
+    )
+
+
+def quality(metrics: SyntaxMetrics, weights: RewardWeights) -> float:
+    """Points for style: documented, no panicking calls, iterators or pattern-based code, simple.
+
+    Error handling is paid in full where nothing can panic: a function that cannot fail needs no `Result`.
+    """
+    documented = metrics.documented_functions / max(1, metrics.functions)
+    handled = 1.0 / (1 + metrics.panicking_calls)
+    over = (metrics.cyclomatic_complexity - SIMPLE_ENOUGH) / (TOO_COMPLEX - SIMPLE_ENOUGH)
+    simple = 1.0 - min(1.0, max(0.0, over))
+    return (
+        weights.docs * documented
+        + weights.error_handling * handled
+        + weights.idioms * metrics.uses_iterators_or_closures
+        + weights.complexity * simple
+    )
+
+
+def _quality_points(weights: RewardWeights) -> float:
+    return weights.docs + weights.error_handling + weights.idioms + weights.complexity
