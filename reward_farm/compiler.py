@@ -1,8 +1,8 @@
 """Compiles candidates, many to a crate, and says of each whether it type-checks and links. Runs none of them.
 
-Each candidate is a module of one crate, beside glue that decodes arguments, calls its function and encodes the answer. One
-rustc run both checks and links: if nobody errs, the batch is a shared library. Otherwise the errors name the files, those
-candidates are out, and the others go again, so that a candidate only ever passes by a run that ended clean.
+Each candidate is a module of one crate, beside glue that decodes arguments, calls its function and encodes the answer.
+One rustc run both checks and links: if nobody errs, the batch is a shared library. Otherwise the errors name the files,
+those candidates are out, and the others go again, so that a candidate only ever passes by a run that ended clean.
 
     batch ──rustc──► clean? ─► library
                       │ errors in c3, c7 ─► c3, c7 are judged; the rest go again
@@ -135,10 +135,8 @@ class Compiler:
         else:
             failed = Outcome.LINK_FAILED if report.analysed else Outcome.COMPILE_ERROR
             fate.outcome = crash or failed
-            errors = report.errors.get(0, ()) or (
-                Diagnostic("error", None, (report.strays or [fate.outcome])[0], 1, 1),
-            )
-            fate.diagnostics = tuple(errors)
+            said = Diagnostic("error", None, (report.strays or [str(fate.outcome)])[0], 1, 1)
+            fate.diagnostics = tuple(report.errors.get(0, [said]))
         return []
 
     def _arguments(self, token: str) -> list[str]:

@@ -79,7 +79,7 @@ class _Reader:
         for child in entry["children"]:
             spans += child["spans"]
         glue = None
-        for span in (outer for span in spans for outer in _expansions(span)):
+        for span in (outer for inner in spans for outer in _expansions(inner)):
             match = self._file.search(span["file_name"])
             if match and match[1] == "c":
                 return int(match[2]), span

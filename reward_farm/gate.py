@@ -1,4 +1,4 @@
-"""Looks at a candidate's text before any process is started: decodes, parses, finds the required item, refuses constructs.
+"""Looks at a candidate's text before any process is started: decodes, parses, finds the item, refuses constructs.
 
 Defence in depth and a count of cheats, never the boundary: the sandbox and the oracle outside it are that. Pure.
 """

@@ -24,7 +24,7 @@ class Err:
     value: Value
 
 
-Value: TypeAlias = "bool | int | float | str | None | list[Value] | tuple[Value, ...] | dict[Value, Value] | Ok | Err"
+Value: TypeAlias = "bool | int | float | str | list[Value] | tuple[Value, ...] | dict[Value, Value] | Ok | Err | None"
 """A Rust value as Python: integers `int`, `f32`/`f64` `float`, `char` and strings `str`, `Vec`/slices/arrays `list`,
 tuples `tuple` (unit is `()`), `Option` `None` or the value, `Result` `Ok`/`Err`, `HashMap`/`BTreeMap` `dict`,
 `Ordering` -1, 0 or 1."""

@@ -1,8 +1,9 @@
-"""The jail: how bubblewrap is called to compile a batch, and to run one. No other file starts a process that a candidate can touch.
+"""The jail: how bubblewrap is called to compile a batch and to run one. Nothing else starts what a candidate can touch.
 
-A jail has its own user, PID, mount, network, IPC and UTS namespaces, no capabilities, no /proc, /etc, /bin or devices but
-/dev/null, no environment but the library path, limits on CPU, memory, file size and processes, and a seccomp filter.
-What left the jail is believed only with bubblewrap's own report, on a descriptor that never enters it, that the program started.
+A jail has its own user, PID, mount, network, IPC and UTS namespaces, no capabilities, no /proc, /etc, /bin or devices
+but /dev/null, no environment but the library path, limits on CPU, memory, file size and processes, and a seccomp filter.
+What left the jail is believed only with bubblewrap's own report, on a descriptor that never enters it, that the program
+started.
 """
 
 from __future__ import annotations
@@ -75,9 +76,8 @@ class Jail:
         self.process.wait()
         code = None if flooded or late else self._exit_code()
         if code is None and not (flooded or late):
-            raise SandboxFault(
-                f"the jail did not start: {output[-500:].decode(errors='replace').strip() or 'no message'}"
-            )
+            said = output[-500:].decode(errors="replace").strip()
+            raise SandboxFault(f"the jail did not start: {said or 'no message'}")
         return Finished(code, output, flooded, late)
 
     def _exit_code(self) -> int | None:
@@ -130,7 +130,7 @@ class Sandbox:
         return self._start(binds, JAIL_SYSROOT, ["/server"], limits, serve=True)
 
     def _start(
-        self, binds: list[str], library_path: str, command: list[str], limits: dict[str, object], serve: bool = False
+        self, binds: list[str], library_path: str, command: list[str], limits: Mapping[str, object], serve: bool = False
     ) -> Jail:
         status_out, status_in = os.pipe()
         frames_out, frames_in = os.pipe() if serve else (-1, -1)

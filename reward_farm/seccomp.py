@@ -1,7 +1,7 @@
-"""Assembles the two system-call filters as BPF bytes: one for the whole jail, one for the process that runs a candidate.
+"""Assembles the two system-call filters as BPF bytes: one for the whole jail, one for a candidate's process.
 
-Pure: installs nothing. The jail's filter goes to `bwrap --seccomp`, the candidate's to the harness, which installs it in the
-child after every limit is set.
+Pure: installs nothing. The jail's filter goes to `bwrap --seccomp`, the candidate's to the harness, which installs it in
+the child after every limit is set.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from reward_farm.errors import SandboxUnavailable
 
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 
-# name: (x86_64, aarch64)
+# Numbers of each call on x86_64 and on aarch64.
 _ALLOWED: dict[str, tuple[int, int]] = {
     "read": (0, 63), "write": (1, 64), "writev": (20, 66), "close": (3, 57), "lseek": (8, 62), "fstat": (5, 80),
     "munmap": (11, 215), "mremap": (25, 216), "brk": (12, 214), "madvise": (28, 233),
@@ -37,7 +37,8 @@ _DENIED: dict[str, tuple[int, int]] = {
     "chroot": (161, 51), "fsopen": (430, 430), "fsmount": (432, 432), "move_mount": (429, 429), "open_tree": (428, 428),
     "mount_setattr": (442, 442), "personality": (135, 92), "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265), "kexec_load": (246, 104), "init_module": (175, 105), "finit_module": (313, 273),
-    "delete_module": (176, 106), "reboot": (169, 142), "swapon": (167, 224), "swapoff": (168, 225), "syslog": (103, 116),
+    "delete_module": (176, 106), "reboot": (169, 142), "swapon": (167, 224), "swapoff": (168, 225),
+    "syslog": (103, 116),
     "quotactl": (179, 60), "acct": (163, 89), "mknodat": (259, 33), "shmget": (29, 194), "msgget": (68, 186),
     "semget": (64, 190), "mq_open": (240, 180), "fanotify_init": (300, 262), "pidfd_getfd": (438, 438),
     "memfd_create": (319, 279), "clock_settime": (227, 112), "settimeofday": (164, 170), "adjtimex": (159, 171),
@@ -103,7 +104,7 @@ def jail_filter() -> bytes:
 
 
 def candidate_filter() -> bytes:
-    """Allows computing, memory, threads and writing to what is open; nothing else, so no open, exec, fork, kill or socket."""
+    """Allows computing, memory, threads and writing to what is open: no open, exec, fork, kill or socket."""
     program = _Program()
     for pair in _ALLOWED.values():
         program.answer(pair, _ALLOW)

@@ -15,8 +15,8 @@ _BRANCHES = {"if_expression", "while_expression", "for_expression", "loop_expres
 _BLOCKS = {"if_expression", "while_expression", "for_expression", "loop_expression", "match_expression"}
 _ADAPTERS = {
     "iter", "into_iter", "iter_mut", "map", "filter", "fold", "chars", "zip", "enumerate", "rev", "windows", "chunks",
-    "filter_map", "flat_map", "take_while", "skip_while", "any", "all", "position", "lines", "split_whitespace", "bytes",
-    "scan", "sum", "product",
+    "filter_map", "flat_map", "take_while", "skip_while", "any", "all", "position", "lines", "split_whitespace",
+    "bytes", "scan", "sum", "product",
 }  # fmt: skip
 _PANICS = {"panic", "todo", "unimplemented", "unreachable"}
 

@@ -100,7 +100,7 @@ def _libraries(binaries: list[Path], sysroot: Path) -> tuple[Path, ...]:
 
 
 def _build_harness(cache: Path, rustc: Path, report: str, libraries: tuple[Path, ...]) -> Path:
-    """Compiles `harness/*.rs` into a folder named by everything that it depends on; a second process may do the same."""
+    """Compiles `harness/*.rs` into a folder named by all that it depends on; a second process may do the same."""
     sources = {
         name: resources.files("reward_farm").joinpath(f"harness/{name}.rs").read_bytes()
         for name in ("rf_server", "rf_wire")

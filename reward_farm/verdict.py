@@ -1,6 +1,7 @@
 """The farm's answer to one submission: `Scored`, or `InfraFault` when the fault is ours.
 
-A verdict is data and never raises. Candidate text can never cause an `InfraFault`; an `InfraFault` never carries a reward.
+A verdict is data and never raises. Candidate text can never cause an `InfraFault`, and an `InfraFault` never
+carries a reward.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One rustc error or warning. `code` is None for parse errors and plain lifetime errors. Lines are 1-based in the source."""
+    """One rustc error or warning. `code` is None for parse and plain lifetime errors. Lines are 1-based in the source."""
 
     level: str
     code: str | None
@@ -43,7 +44,7 @@ class Diagnostic:
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """One hidden case: `status` is passed, failed, crashed or timeout; `got` is the value read back, rendered, at most 200 chars."""
+    """One hidden case: `status` is passed, failed, crashed or timeout; `got` is the value read back, at most 200 chars."""
 
     status: str
     got: str | None = None
@@ -51,7 +52,7 @@ class CaseResult:
 
 @dataclass(frozen=True, slots=True)
 class SyntaxMetrics:
-    """What tree-sitter saw in the entry function and the items that it reaches. Inputs of the quality part of the reward."""
+    """What tree-sitter saw in the entry function and what it reaches: the inputs of the reward's quality part."""
 
     lines: int
     functions: int

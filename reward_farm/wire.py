@@ -1,7 +1,7 @@
 """Values to bytes and back, by Rust type: the Python side of `harness/rf_wire.rs`.
 
-Little-endian, length-prefixed, no tags but those of Option and Result. `decode` is given bytes that hostile code may have
-written: it returns a value or raises `BadFrame`, and never allocates beyond the frame's own size.
+Little-endian, length-prefixed, no tags but those of Option and Result. `decode` is given bytes that hostile code may
+have written: it returns a value or raises `BadFrame`, and never allocates beyond the frame's own size.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def decode(kind: RustType, frame: bytes) -> Value:
     """The value that `frame` holds. Raises BadFrame if it is none, or if bytes are left over."""
     reader = _Reader(frame)
     try:
-        value = reader.value(kind)
+        value: Value = reader.value(kind)
     except (struct.error, UnicodeError, ValueError, IndexError, RecursionError) as error:
         raise BadFrame(f"not a `{kind}`: {error}") from error
     if reader.position != len(frame):
