@@ -1,7 +1,7 @@
 """Assembles the two system-call filters as BPF bytes: one for the whole jail, one for a candidate's process.
 
-Pure: installs nothing. The jail's filter goes to `bwrap --seccomp`, the candidate's to the harness, which installs it in
-the child after every limit is set.
+Pure: installs nothing. The jail's filter goes to `bwrap --seccomp`, the candidate's to the harness, which installs it
+in the child after every limit is set.
 """
 
 from __future__ import annotations

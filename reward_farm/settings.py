@@ -42,7 +42,7 @@ class FarmSettings(BaseModel):
     """CPU time of one rustc run, a batch or a single. Sixteen small functions take a third of a second."""
     compile_memory_mb: int = Field(default=3072, ge=256)
     test_cpu_seconds: float = Field(default=0.5, gt=0, le=60)
-    """CPU time of one case. The first case that exceeds it ends its candidate's cases: an endless loop costs it once."""
+    """CPU time of one case. The first case that exceeds it ends its candidate's cases: an endless loop costs once."""
     test_memory_mb: int = Field(default=512, ge=32)
     cache_size: int = Field(default=4096, ge=0)
     """Verdicts that a worker remembers, by source and problem."""

@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One rustc error or warning. `code` is None for parse and plain lifetime errors. Lines are 1-based in the source."""
+    """One rustc error or warning. `code` is None for parse and plain lifetime errors. Lines are 1-based."""
 
     level: str
     code: str | None
@@ -44,7 +44,7 @@ class Diagnostic:
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """One hidden case: `status` is passed, failed, crashed or timeout; `got` is the value read back, at most 200 chars."""
+    """A hidden case: `status` is passed, failed, crashed or timeout; `got` is the value read back, 200 chars at most."""
 
     status: str
     got: str | None = None
