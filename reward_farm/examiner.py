@@ -1,7 +1,7 @@
 """Asks a linked batch its hidden cases, one process a case, and compares the answers here, outside the jail.
 
 A job is a nonce and encoded arguments. An answer counts only if exactly one frame with that nonce came, it decodes
-to the function's type, and the process ended by itself with 0. What a candidate prints, and how it exits, can earn nothing.
+to the function's type, and the process ended by itself with 0. What a candidate prints and how it exits earn nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The jail: how bubblewrap is called to compile a batch and to run one. Nothing else starts what a candidate can touch.
 
 A jail has its own user, PID, mount, network, IPC and UTS namespaces, no capabilities, no /proc, /etc, /bin or
-devices but /dev/null, no environment but the library path, limits on CPU, memory, file size and processes, and a seccomp filter.
+devices but /dev/null, no environment but the library path, limits on CPU, memory and file size, and a seccomp filter.
 What left the jail is believed only with bubblewrap's own report, on a descriptor that never enters it, that the program
 started.
 """

@@ -44,7 +44,7 @@ class Diagnostic:
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """A hidden case: `status` is passed, failed, crashed or timeout; `got` is the value read back, 200 chars at most."""
+    """A hidden case: `status` is passed, failed, crashed or timeout; `got` is the value read back, cut at 200 chars."""
 
     status: str
     got: str | None = None
