@@ -13,7 +13,7 @@ from random import Random
 from trainer.tasks.errors import TaskBankError
 from trainer.tasks.families import FAMILIES
 from trainer.tasks.family import Family
-from trainer.tasks.record import SCHEMA, Header, dump_task, load_task
+from trainer.tasks.record import Header, dump_task, load_task
 from trainer.tasks.task import Split, Task
 from trainer.tasks.wording import make_task, split_of
 
@@ -51,7 +51,7 @@ class TaskBank:
 
     def save(self, path: Path) -> None:
         """Writes a header and a task a line; the file appears whole or not at all."""
-        header = Header(schema_version=SCHEMA, seed=self.seed, tasks=len(self))
+        header = Header(schema_version=1, seed=self.seed, tasks=len(self))
         _write_whole(path, [header.model_dump_json(), *(dump_task(task) for task in self.all)])
 
     @classmethod
@@ -70,7 +70,7 @@ class TaskBank:
 
 def build_bank(
     seed: int = 0,
-    train_per_family: int = 48,
+    train_per_family: int = 32,
     unseen_tasks_per_family: int = 12,
     unseen_family_tasks: int = 48,
     families: Sequence[Family] = FAMILIES,

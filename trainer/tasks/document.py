@@ -1,4 +1,4 @@
-"""Solved tasks as text to train on. Draws from the training split alone, by meaning, so nothing evaluated on can slip in."""
+"""Solved tasks as text to train on. Draws from the training split alone, by meaning: nothing evaluated on slips in."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TaskDocument:
 def training_documents(
     seed: int, count: int, chat_share: float = 0.2, families: Sequence[Family] = FAMILIES
 ) -> Iterator[TaskDocument]:
-    """`count` solved training tasks, as code or (`chat_share` of them) as chat. A seed always gives the same documents."""
+    """`count` solved training tasks, as code or (`chat_share` of them) as chat. One seed, one sequence."""
     rng = Random(f"documents:{seed}")
     trained = [family for family in families if not family.unseen]
     while count > 0:

@@ -1,7 +1,7 @@
-"""A family: one kind of function, and how to draw a member of it. Pure: never touches disk, rustc or a global generator.
+"""A family: one kind of function, and how to draw a member of it. Pure: never touches disk, rustc or global state.
 
-A family draws `Draft`s. A draft says what a function does, not yet how it is worded: parameter names, phrasing and style of
-the solution are chosen later, in `wording`, so that the train/unseen split can look at the meaning alone.
+A family draws `Draft`s. A draft says what a function does, not yet how it is worded: parameter names, phrasing and
+style of the solution are chosen later, in `wording`, so that the train/unseen split can look at the meaning alone.
 
 In the texts of a draft `$role` stands for a parameter and `$self` for the function's own name.
 """
@@ -44,6 +44,18 @@ class Draft:
     def meaning(self) -> str:
         """Equal for two drafts that differ in wording only."""
         return f"{self.entry}({', '.join(self.params.values())}) -> {self.returns}: {self.docs[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A row of a family's table: how a function's name, its doc comment and Rust say it, and what it means."""
+
+    name: str
+    words: str
+    rust: str
+    apply: Callable[..., Any]
+    returns: str = ""
+    """The Rust type of the result, where rows differ in it."""
 
 
 @dataclass(frozen=True, slots=True)

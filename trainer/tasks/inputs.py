@@ -1,6 +1,6 @@
-"""Random hidden inputs: small values of a Rust type, with the shapes that break wrong answers (empty, zero, boundaries).
+"""Random hidden inputs: small values of a Rust type, with the shapes that break wrong answers (empty, zero, bounds).
 
-Small, so that no reference overflows. Text is ASCII: what is a letter or upper case is then the same in Python and Rust.
+Small, so that no reference overflows. Text is ASCII, in which Python and Rust agree on letters and case.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from trainer.tasks.vocabulary import INTEGERS, SIGNED
 MAX_ITEMS = 7
 MAX_INTEGER = 20
 WORDS = (
-    "a", "I", "go", "level", "Rust", "code", "noon", "hello", "World", "x1y2", "42", "7", "ok!", "e-mail", "data", "test",
-    "abc", "ABC", "radar", "Tree", "zoo", "deed", "orange", "Idea", "(b)", "c3", "to,do", "best",
+    "a", "I", "go", "level", "Rust", "code", "noon", "hello", "World", "x1y2", "42", "7", "ok!", "e-mail", "data",
+    "test", "abc", "ABC", "radar", "Tree", "zoo", "deed", "orange", "Idea", "(b)", "c3", "to,do", "best",
 )  # fmt: skip
 CHARACTERS = "abcdeiorstuxyzAEBQZ0123579 .,!-?"
 

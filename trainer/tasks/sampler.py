@@ -1,7 +1,7 @@
 """Which task comes next: seeded, resumable, even over families. Pure; knows nothing of Ray or prompts in flight.
 
-Draw number `i` is a function of the seed and `i` alone: every round visits each family once in a new order, and a family
-shows all its tasks in a new order before it repeats one. Resuming is therefore exact and costs nothing.
+Draw number `i` is a function of the seed and `i` alone: every round visits each family once in a new order, and a
+family shows all its tasks in a new order before it repeats one. Resuming is therefore exact and costs nothing.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ class Task:
     """One function to write.
 
     `prompt` is a doc comment and a signature that ends in `{` (not `{` and a newline: byte-level BPE splits that
-    differently, and a model then compiles nothing). `prompt + reference` is a whole source file; `reference` ends in `}` and
-    a newline. `instruction` asks for the same in words, for chat.
+    differently, and a model then compiles nothing). `prompt + reference` is a whole source file; `reference` ends in
+    `}` and a newline. `instruction` asks for the same in words, for chat.
     """
 
     id: str

@@ -1,7 +1,7 @@
 """The words that families share: parameter names, integer types, and the atoms that pipelines are made of.
 
-Every atom knows how English, a function name and Rust say it, and what it means. The set is small on purpose: a few million
-parameters can learn it, and the product of its parts is large.
+Every atom knows how English, a function name and Rust say it, and what it means. The set is small on purpose: a few
+million parameters can learn it, and the product of its parts is large.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 SIGNED = ("i32", "i64")
 UNSIGNED = ("u32", "u64", "usize")
@@ -41,19 +42,27 @@ PAIRED_ROLES = frozenset({"a", "b", "low", "high"})
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
-    """A property of an integer `x`."""
+    """A property of an integer `x` (or of a word `w`)."""
 
     name: str
     words: str
     rust: str
     negated: str
-    holds: Callable[[int], bool]
+    holds: Callable[[Any], bool]
     near: tuple[int, ...] = ()
     adjective: bool = False
 
     def of(self, noun: str) -> str:
         """`even elements of xs`, `elements of xs greater than 5`; the noun in singular or plural."""
         return f"{self.words} {noun}" if self.adjective else f"{noun} {self.words}"
+
+    def on(self, variable: str) -> str:
+        """The Rust test of another variable than `x`."""
+        return self.rust.replace("x", variable)
+
+    def not_on(self, variable: str) -> str:
+        """The opposite test of another variable than `x`."""
+        return self.negated.replace("x", variable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,10 @@ class Mapping:
         """`squares of the even elements of xs`, or `even elements of xs, each increased by 3`."""
         return f"{self.noun} of the {things}" if self.noun else f"{things}, each {self.participle}"
 
+    def on(self, variable: str) -> str:
+        """The Rust expression of another variable than `x`."""
+        return self.rust.replace("x", variable)
+
 
 def predicate(rng: Random, int_type: str) -> Predicate:
     """Any property that makes sense for `int_type`."""
@@ -83,7 +96,7 @@ def predicate(rng: Random, int_type: str) -> Predicate:
         Predicate(f"below_{k}", f"less than {k}", f"x < {k}", f"x >= {k}", lambda x: x < k, (k, k - 1)),
         Predicate(f"at_least_{k}", f"at least {k}", f"x >= {k}", f"x < {k}", lambda x: x >= k, (k, k - 1)),
         Predicate(f"at_most_{k}", f"at most {k}", f"x <= {k}", f"x > {k}", lambda x: x <= k, (k, k + 1)),
-        Predicate(f"multiples_of_{m}", f"divisible by {m}", f"x % {m} == 0", f"x % {m} != 0", lambda x: x % m == 0, (m, 2 * m)),
+        Predicate(f"multiples_of_{m}", f"divisible by {m}", f"x % {m} == 0", f"x % {m} != 0", lambda x: not x % m),
     ]  # fmt: skip
     if int_type in SIGNED:
         choices += [
@@ -124,21 +137,37 @@ class CharClass:
     holds: Callable[[str], bool]
 
 
-VOWELS = "aeiou"
+def _method(name: str, noun: str, rust: str, holds: Callable[[str], bool]) -> CharClass:
+    return CharClass(name, f"{noun}s", noun, rust, f"!{rust}", holds)
+
+
+def _is_punctuation(c: str) -> bool:
+    return c.isprintable() and not c.isalnum() and c != " "
+
+
 CHAR_CLASSES = (
-    CharClass("digits", "digits", "digit", "c.is_ascii_digit()", "!c.is_ascii_digit()", str.isdigit),
-    CharClass("uppercase", "uppercase letters", "uppercase letter", "c.is_uppercase()", "!c.is_uppercase()", str.isupper),
-    CharClass("lowercase", "lowercase letters", "lowercase letter", "c.is_lowercase()", "!c.is_lowercase()", str.islower),
-    CharClass("letters", "letters", "letter", "c.is_alphabetic()", "!c.is_alphabetic()", str.isalpha),
+    _method("digits", "digit", "c.is_ascii_digit()", str.isdigit),
+    _method("uppercase", "uppercase letter", "c.is_uppercase()", str.isupper),
+    _method("lowercase", "lowercase letter", "c.is_lowercase()", str.islower),
+    _method("letters", "letter", "c.is_alphabetic()", str.isalpha),
+    _method("alphanumeric", "alphanumeric character", "c.is_alphanumeric()", str.isalnum),
+    _method("punctuation", "punctuation character", "c.is_ascii_punctuation()", _is_punctuation),
+    _method("vowels", "lowercase vowel", '"aeiou".contains(c)', lambda c: c in "aeiou"),
     CharClass("spaces", "spaces", "space", "c == ' '", "c != ' '", lambda c: c == " "),
-    CharClass("vowels", "lowercase vowels", "lowercase vowel", 'matches!(c, \'a\' | \'e\' | \'i\' | \'o\' | \'u\')', '!matches!(c, \'a\' | \'e\' | \'i\' | \'o\' | \'u\')', lambda c: c in VOWELS),
-    CharClass("punctuation", "punctuation characters", "punctuation character", "c.is_ascii_punctuation()", "!c.is_ascii_punctuation()", lambda c: c.isprintable() and not c.isalnum() and c != " "),
-)  # fmt: skip
-"""`char_class` adds equality with one letter."""
+)
+"""Classes of ASCII characters; `char_class` adds equality with one letter."""
 
 
 def char_class(rng: Random) -> CharClass:
-    """Any class, or one letter."""
+    """Any class, or (a third of the draws) one letter."""
+    if rng.random() < 0.67:
+        return rng.choice(CHAR_CLASSES)
     letter = rng.choice("abcdeiorst")
-    one = CharClass(f"letter_{letter}", f"'{letter}' characters", f"'{letter}' character", f"c == '{letter}'", f"c != '{letter}'", lambda c: c == letter)  # fmt: skip
-    return rng.choice((*CHAR_CLASSES, one))
+    return CharClass(
+        name=f"letter_{letter}",
+        noun=f"'{letter}' characters",
+        singular=f"'{letter}' character",
+        rust=f"c == '{letter}'",
+        negated=f"c != '{letter}'",
+        holds=lambda c: c == letter,
+    )

@@ -20,11 +20,11 @@ from trainer.tasks.vocabulary import PAIRED_ROLES, PARAMETER_NAMES
 
 HIDDEN_CASES = 5
 INPUT_CANDIDATES = 60
-"""Arguments drawn to choose the hidden cases from: enough that a rare outcome, such as `true`, is nearly always among them."""
+"""Arguments drawn to choose the hidden cases from: enough that rare outcomes are nearly always among them."""
 UNSEEN_SHARE = 0.12
 """Share of meanings that are kept from training."""
 PREFERRED_STYLE = 0.65
-"""Share of solutions in a draft's first style. One dominant style is learnt faster; the others keep sampling diverse."""
+"""Share of solutions in a draft's first style. One dominant style is learnt faster; others keep sampling diverse."""
 CHAIN_WIDTH = 60
 """rustfmt's `chain_width`: longer method chains are broken into a call a line."""
 

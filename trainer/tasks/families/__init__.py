@@ -1,14 +1,28 @@
-"""All families of tasks, by theme. Each file is a list of functions that draw drafts."""
+"""All families of tasks, by theme. Each file holds functions that draw drafts, and says which families it offers."""
 
 from __future__ import annotations
 
-from trainer.tasks.families import numbers, order, search, slices, strings
+from trainer.tasks.families import (
+    arithmetic,
+    characters,
+    chars,
+    maps,
+    neighbours,
+    numbers,
+    options,
+    order,
+    pairs,
+    pipelines,
+    ranges,
+    search,
+    slices,
+    strings,
+    words,
+)
 from trainer.tasks.family import Family
 
-FAMILIES: tuple[Family, ...] = (
-    *slices.FAMILIES,
-    *search.FAMILIES,
-    *order.FAMILIES,
-    *strings.FAMILIES,
-    *numbers.FAMILIES,
-)
+MODULES = (
+    slices, pipelines, search, order, neighbours, characters, strings, chars,
+    words, numbers, arithmetic, ranges, pairs, options, maps,
+)  # fmt: skip
+FAMILIES: tuple[Family, ...] = tuple(family for module in MODULES for family in module.FAMILIES)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from random import Random
 
 from reward_farm.problem import Value
-from trainer.tasks.family import Arguments, Draft, family, rust
+from trainer.tasks.family import Arguments, Draft, Variant, family, rust
 from trainer.tasks.inputs import integer
 from trainer.tasks.vocabulary import INTEGERS, mapping, predicate
 
-EXTREMES = (("largest", "max", max), ("smallest", "min", min))
+EXTREMES = (Variant("largest", "largest", "max", max), Variant("smallest", "smallest", "min", min))
 
 
 @family("slices", "search", "option", difficulty=0.25)
@@ -127,7 +127,8 @@ def indices_where(rng: Random) -> Draft:
 @family("slices", "extreme", "option", difficulty=0.3)
 def extreme_of(rng: Random) -> Draft:
     t = rng.choice(INTEGERS)
-    words, method, pick = rng.choice(EXTREMES)
+    end = rng.choice(EXTREMES)
+    words, method = end.words, end.rust
     m = mapping(rng, t)
     plain = Draft(
         entry=words,
@@ -139,7 +140,7 @@ def extreme_of(rng: Random) -> Draft:
             f"Returns the {words} element of `$xs`, or `None` if it is empty.",
         ),
         bodies=(f"$xs.iter().copied().{method}()", f"$xs.iter().{method}().copied()"),
-        oracle=lambda xs: pick(xs) if xs else None,
+        oracle=lambda xs: end.apply(xs) if xs else None,
     )
     mapped = Draft(
         entry=f"{words}_of_{m.name}",
@@ -150,7 +151,7 @@ def extreme_of(rng: Random) -> Draft:
             f"Finds the {words} of the elements of `$xs`, each {m.participle}.",
         ),
         bodies=(f"$xs.iter().copied().map(|x| {m.rust}).{method}()", f"$xs.iter().map(|&x| {m.rust}).{method}()"),
-        oracle=lambda xs: pick(map(m.apply, xs)) if xs else None,
+        oracle=lambda xs: end.apply(map(m.apply, xs)) if xs else None,
     )
     return rng.choice((plain, mapped, mapped))
 
@@ -197,7 +198,10 @@ def lookup(rng: Random) -> Draft:
                 entry="occurrences",
                 params=params,
                 returns="usize",
-                docs=("Counts how often `$target` occurs in `$xs`.", "Returns the number of elements of `$xs` equal to `$target`."),
+                docs=(
+                    "Counts how often `$target` occurs in `$xs`.",
+                    "Returns the number of elements of `$xs` equal to `$target`.",
+                ),
                 bodies=("$xs.iter().filter(|&&x| x == $target).count()",),
                 oracle=lambda xs, target: xs.count(target),
                 inputs=draw,
@@ -214,60 +218,46 @@ def lookup(rng: Random) -> Draft:
                 edges=(([], 1),),
             ),
         )
-    )  # fmt: skip
+    )
 
 
 @family("slices", "filter", difficulty=0.3)
 def compare_with_bound(rng: Random) -> Draft:
     """The bound is a parameter here: the body copies a name, not a number."""
     t = rng.choice(INTEGERS)
-    name, words, op, holds = rng.choice(
+    bound = rng.choice(
         (
-            ("above", "greater than", ">", lambda x, k: x > k),
-            ("below", "less than", "<", lambda x, k: x < k),
-            ("at_least", "at least", ">=", lambda x, k: x >= k),
-            ("at_most", "at most", "<=", lambda x, k: x <= k),
+            Variant("above", "greater than", "x > $k", lambda x, k: x > k),
+            Variant("below", "less than", "x < $k", lambda x, k: x < k),
+            Variant("at_least", "at least", "x >= $k", lambda x, k: x >= k),
+            Variant("at_most", "at most", "x <= $k", lambda x, k: x <= k),
         )
     )
-    verb, doc, call, returns, collect = rng.choice(
+    end = rng.choice(
         (
-            ("count", "Counts", "filter(|&x| {}).count()", "usize", len),
-            ("sum", "Sums", "filter(|&x| {}).sum()", t, sum),
-            ("keep", "Keeps", "filter(|&x| {}).collect()", f"Vec<{t}>", list),
-            ("first", "Finds the first of", "find(|&x| {})", f"Option<{t}>", lambda hits: hits[0] if hits else None),
+            Variant("count", "Counts the", "filter(|&x| {}).count()", len, "usize"),
+            Variant("sum", "Sums the", "filter(|&x| {}).sum()", sum, t),
+            Variant("keep", "Keeps the", "filter(|&x| {}).collect()", list, f"Vec<{t}>"),
+            Variant(
+                "first", "Finds the first of the", "find(|&x| {})", lambda hits: next(iter(hits), None), f"Option<{t}>"
+            ),
         )
     )
     return Draft(
-        entry=f"{verb}_{name}",
+        f"{end.name}_{bound.name}",
         params={"xs": f"&[{t}]", "k": t},
-        returns=returns,
-        docs=(f"{doc} the elements of `$xs` {words} `$k`.", f"{doc} the elements of `$xs` that are {words} `$k`."),
-        bodies=("$xs.iter().copied()." + call.format(f"x {op} $k"),),
-        oracle=lambda xs, k: collect([x for x in xs if holds(x, k)]),
+        returns=end.returns,
+        docs=(
+            f"{end.words} elements of `$xs` {bound.words} `$k`.",
+            f"{end.words} elements of `$xs` that are {bound.words} `$k`.",
+        ),
+        bodies=(f"$xs.iter().copied().{end.rust.format(bound.rust)}",),
+        oracle=lambda xs, k: end.apply([x for x in xs if bound.apply(x, k)]),
         inputs=_with_target(t),
         edges=(([], 1),),
     )
 
 
-@family("slices", "filter", "extreme", difficulty=0.6, unseen=True)
-def extreme_where(rng: Random) -> Draft:
-    t = rng.choice(INTEGERS)
-    p = predicate(rng, t)
-    words, method, pick = rng.choice(EXTREMES)
-    return Draft(
-        entry=f"{words}_{p.name}",
-        params={"xs": f"&[{t}]"},
-        returns=f"Option<{t}>",
-        docs=(
-            f"Returns the {words} {p.of('element of `$xs`')}, if any.",
-            f"Finds the {words} {p.of('element of `$xs`')}.",
-        ),
-        bodies=(f"$xs.iter().copied().filter(|&x| {p.rust}).{method}()",),
-        oracle=lambda xs: pick(filter(p.holds, xs), default=None),
-        near=p.near,
-    )
-
-
 FAMILIES = (
-    find_where, index_where, indices_where, extreme_of, lookup, compare_with_bound, extreme_where,
+    find_where, index_where, indices_where, extreme_of, lookup, compare_with_bound,
 )  # fmt: skip

@@ -1,11 +1,11 @@
-"""Counting, summing, keeping and transforming the elements of a slice."""
+"""Elements of a slice that have a property: counting, summing, keeping and removing them."""
 
 from __future__ import annotations
 
 from random import Random
 
 from trainer.tasks.family import Draft, family, rust
-from trainer.tasks.vocabulary import INTEGERS, mapping, predicate
+from trainer.tasks.vocabulary import INTEGERS, predicate
 
 
 @family("slices", "filter", difficulty=0.2)
@@ -125,60 +125,6 @@ def remove_where(rng: Random) -> Draft:
     )
 
 
-@family("slices", "map", difficulty=0.15)
-def map_each(rng: Random) -> Draft:
-    t = rng.choice(INTEGERS)
-    m = mapping(rng, t)
-    return Draft(
-        entry=f"each_{m.name}",
-        params={"xs": f"&[{t}]"},
-        returns=f"Vec<{t}>",
-        docs=(
-            f"Returns the {m.of('elements of `$xs`')}.",
-            f"Returns every element of `$xs` {m.participle}.",
-            f"Returns a vector of the elements of `$xs`, each {m.participle}.",
-        ),
-        bodies=(
-            f"$xs.iter().copied().map(|x| {m.rust}).collect()",
-            f"$xs.iter().map(|&x| {m.rust}).collect()",
-            rust(f"""
-                let mut out = Vec::new();
-                for &x in $xs {{
-                    out.push({m.rust});
-                }}
-                out
-            """),
-        ),
-        oracle=lambda xs: [m.apply(x) for x in xs],
-    )
-
-
-@family("slices", "map", difficulty=0.2)
-def sum_each(rng: Random) -> Draft:
-    t = rng.choice(INTEGERS)
-    m = mapping(rng, t)
-    return Draft(
-        entry=f"sum_{m.name}",
-        params={"xs": f"&[{t}]"},
-        returns=t,
-        docs=(
-            f"Returns the sum of the {m.of('elements of `$xs`')}.",
-            f"Sums the elements of `$xs`, each {m.participle}.",
-        ),
-        bodies=(
-            f"$xs.iter().copied().map(|x| {m.rust}).sum()",
-            rust(f"""
-                let mut total = 0;
-                for &x in $xs {{
-                    total += {m.rust};
-                }}
-                total
-            """),
-        ),
-        oracle=lambda xs: sum(map(m.apply, xs)),
-    )
-
-
 @family("slices", "logic", difficulty=0.2)
 def any_or_all(rng: Random) -> Draft:
     t = rng.choice(INTEGERS)
@@ -188,7 +134,10 @@ def any_or_all(rng: Random) -> Draft:
             entry=f"any_{p.name}",
             params={"xs": f"&[{t}]"},
             returns="bool",
-            docs=(f"Checks whether any element of `$xs` is {p.words}.", f"Returns true if some element of `$xs` is {p.words}."),
+            docs=(
+                f"Checks whether any element of `$xs` is {p.words}.",
+                f"Returns true if some element of `$xs` is {p.words}.",
+            ),
             bodies=(
                 f"$xs.iter().copied().any(|x| {p.rust})",
                 f"$xs.iter().any(|&x| {p.rust})",
@@ -208,7 +157,10 @@ def any_or_all(rng: Random) -> Draft:
             entry=f"all_{p.name}",
             params={"xs": f"&[{t}]"},
             returns="bool",
-            docs=(f"Checks whether all elements of `$xs` are {p.words}.", f"Returns true if every element of `$xs` is {p.words}."),
+            docs=(
+                f"Checks whether all elements of `$xs` are {p.words}.",
+                f"Returns true if every element of `$xs` is {p.words}.",
+            ),
             bodies=(
                 f"$xs.iter().copied().all(|x| {p.rust})",
                 f"$xs.iter().all(|&x| {p.rust})",
@@ -224,68 +176,26 @@ def any_or_all(rng: Random) -> Draft:
             oracle=lambda xs: all(map(p.holds, xs)),
             near=p.near,
         ),
-    )  # fmt: skip
+    )
     return rng.choice((some, every))
 
 
-@family("slices", "filter", "map", difficulty=0.4)
-def map_where(rng: Random) -> Draft:
+@family("slices", "filter", "tuple", difficulty=0.5)
+def split_by(rng: Random) -> Draft:
     t = rng.choice(INTEGERS)
-    p, m = predicate(rng, t), mapping(rng, t)
+    p = predicate(rng, t)
     return Draft(
-        entry=f"{p.name}_{m.name}",
+        entry=f"split_{p.name}",
         params={"xs": f"&[{t}]"},
-        returns=f"Vec<{t}>",
+        returns=f"(Vec<{t}>, Vec<{t}>)",
         docs=(
-            f"Returns the {m.of(p.of('elements of `$xs`'))}.",
-            f"Returns a vector of the {p.of('elements of `$xs`')}, each {m.participle}.",
+            f"Splits `$xs` into the elements that are {p.words} and the others.",
+            f"Returns the {p.of('elements of `$xs`')}, and the others.",
         ),
-        bodies=(
-            f"$xs.iter().copied().filter(|&x| {p.rust}).map(|x| {m.rust}).collect()",
-            rust(f"""
-                let mut out = Vec::new();
-                for &x in $xs {{
-                    if {p.rust} {{
-                        out.push({m.rust});
-                    }}
-                }}
-                out
-            """),
-        ),
-        oracle=lambda xs: [m.apply(x) for x in xs if p.holds(x)],
+        bodies=(f"$xs.iter().copied().partition(|&x| {p.rust})",),
+        oracle=lambda xs: ([x for x in xs if p.holds(x)], [x for x in xs if not p.holds(x)]),
         near=p.near,
     )
 
 
-@family("slices", "filter", "map", difficulty=0.5)
-def sum_map_where(rng: Random) -> Draft:
-    t = rng.choice(INTEGERS)
-    p, m = predicate(rng, t), mapping(rng, t)
-    return Draft(
-        entry=f"sum_{p.name}_{m.name}",
-        params={"xs": f"&[{t}]"},
-        returns=t,
-        docs=(
-            f"Returns the sum of the {m.of(p.of('elements of `$xs`'))}.",
-            f"Sums the {p.of('elements of `$xs`')}, each {m.participle}.",
-        ),
-        bodies=(
-            f"$xs.iter().copied().filter(|&x| {p.rust}).map(|x| {m.rust}).sum()",
-            rust(f"""
-                let mut total = 0;
-                for &x in $xs {{
-                    if {p.rust} {{
-                        total += {m.rust};
-                    }}
-                }}
-                total
-            """),
-        ),
-        oracle=lambda xs: sum(m.apply(x) for x in xs if p.holds(x)),
-        near=p.near,
-    )
-
-
-FAMILIES = (
-    count_where, sum_where, keep_where, remove_where, map_each, sum_each, any_or_all, map_where, sum_map_where,
-)  # fmt: skip
+FAMILIES = (count_where, sum_where, keep_where, remove_where, any_or_all, split_by)

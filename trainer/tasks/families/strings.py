@@ -1,203 +1,222 @@
-"""Strings as characters: counting, keeping, removing, finding and replacing them."""
+"""Strings as wholes: case, trimming, repeating, their ends, prefixes and suffixes."""
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
 
-from trainer.tasks.family import Draft, family, rust
-from trainer.tasks.inputs import CHARACTERS, text
-from trainer.tasks.vocabulary import char_class
-
-
-@family("strings", "chars", "filter", difficulty=0.25)
-def count_chars(rng: Random) -> Draft:
-    p = char_class(rng)
-    return Draft(
-        entry=f"count_{p.name}",
-        params={"s": "&str"},
-        returns="usize",
-        docs=(f"Counts the {p.noun} in `$s`.", f"Returns the number of {p.noun} in `$s`.", f"Returns how many {p.noun} `$s` has."),
-        bodies=(
-            f"$s.chars().filter(|&c| {p.rust}).count()",
-            rust(f"""
-                let mut count = 0;
-                for c in $s.chars() {{
-                    if {p.rust} {{
-                        count += 1;
-                    }}
-                }}
-                count
-            """),
-        ),
-        oracle=lambda s: sum(1 for c in s if p.holds(c)),
-    )  # fmt: skip
-
-
-@family("strings", "chars", "filter", difficulty=0.3)
-def keep_chars(rng: Random) -> Draft:
-    p = char_class(rng)
-    return Draft(
-        entry=f"keep_{p.name}",
-        params={"s": "&str"},
-        returns="String",
-        docs=(f"Keeps only the {p.noun} of `$s`.", f"Returns the {p.noun} of `$s`."),
-        bodies=(
-            f"$s.chars().filter(|&c| {p.rust}).collect()",
-            rust(f"""
-                let mut out = String::new();
-                for c in $s.chars() {{
-                    if {p.rust} {{
-                        out.push(c);
-                    }}
-                }}
-                out
-            """),
-        ),
-        oracle=lambda s: "".join(c for c in s if p.holds(c)),
-    )
-
-
-@family("strings", "chars", "filter", difficulty=0.3)
-def remove_chars(rng: Random) -> Draft:
-    p = char_class(rng)
-    return Draft(
-        entry=f"remove_{p.name}",
-        params={"s": "&str"},
-        returns="String",
-        docs=(f"Removes the {p.noun} from `$s`.", f"Returns `$s` without its {p.noun}."),
-        bodies=(f"$s.chars().filter(|&c| {p.negated}).collect()",),
-        oracle=lambda s: "".join(c for c in s if not p.holds(c)),
-    )
-
-
-@family("strings", "chars", "logic", difficulty=0.25)
-def check_chars(rng: Random) -> Draft:
-    p = char_class(rng)
-    some = Draft(
-        entry=f"has_{p.name}",
-        params={"s": "&str"},
-        returns="bool",
-        docs=(f"Checks whether `$s` has any {p.noun}.", f"Returns true if `$s` has some {p.noun}."),
-        bodies=(f"$s.chars().any(|c| {p.rust})",),
-        oracle=lambda s: any(map(p.holds, s)),
-    )
-    only = Draft(
-        entry=f"only_{p.name}",
-        params={"s": "&str"},
-        returns="bool",
-        docs=(f"Checks whether `$s` has only {p.noun}.", f"Returns true if all characters of `$s` are {p.noun}."),
-        bodies=(f"$s.chars().all(|c| {p.rust})",),
-        oracle=lambda s: all(map(p.holds, s)),
-        inputs=lambda r: ("".join(c for c in CHARACTERS if p.holds(c))[: r.randint(1, 6)] + r.choice(("", "", "x", "7", "Q ")),),
-        edges=(("",),),
-    )  # fmt: skip
-    return rng.choice((some, only))
-
-
-@family("strings", "chars", "search", difficulty=0.35)
-def index_of_char(rng: Random) -> Draft:
-    p = char_class(rng)
-    return Draft(
-        entry=f"index_of_{p.name}",
-        params={"s": "&str"},
-        returns="Option<usize>",
-        docs=(f"Returns the index of the first {p.singular} in `$s`, if any.", f"Finds the position of the first {p.singular} in `$s`."),
-        bodies=(f"$s.chars().position(|c| {p.rust})",),
-        oracle=lambda s: next((i for i, c in enumerate(s) if p.holds(c)), None),
-    )  # fmt: skip
-
-
-@family("strings", "chars", difficulty=0.35)
-def replace_chars(rng: Random) -> Draft:
-    p = char_class(rng)
-    mark, word = rng.choice((("*", "a star"), ("_", "an underscore"), ("#", "a hash"), ("?", "a question mark")))
-    return Draft(
-        entry=f"mask_{p.name}",
-        params={"s": "&str"},
-        returns="String",
-        docs=(f"Replaces the {p.noun} of `$s` with '{mark}'.", f"Returns `$s` with {word} for each of its {p.noun}."),
-        bodies=(
-            f"$s.chars().map(|c| if {p.rust} {{ '{mark}' }} else {{ c }}).collect()",
-            rust(f"""
-                let mut out = String::new();
-                for c in $s.chars() {{
-                    out.push(if {p.rust} {{ '{mark}' }} else {{ c }});
-                }}
-                out
-            """),
-        ),
-        oracle=lambda s: "".join(mark if p.holds(c) else c for c in s),
-    )
-
-
-@family("strings", "chars", "search", "option", difficulty=0.5, unseen=True)
-def find_char(rng: Random) -> Draft:
-    p = char_class(rng)
-    word, reverse, step = rng.choice((("first", "", 1), ("last", "rev().", -1)))
-    return Draft(
-        entry=f"{word}_of_{p.name}",
-        params={"s": "&str"},
-        returns="Option<char>",
-        docs=(f"Returns the {word} {p.singular} in `$s`, if any.", f"Finds the {word} {p.singular} in `$s`."),
-        bodies=(f"$s.chars().{reverse}find(|&c| {p.rust})",),
-        oracle=lambda s: next((c for c in s[::step] if p.holds(c)), None),
-    )
+from trainer.tasks.family import Draft, Variant, family
+from trainer.tasks.inputs import text
+from trainer.tasks.vocabulary import CHAR_CLASSES
 
 
 @family("strings", difficulty=0.2)
-def whole_string(rng: Random) -> Draft:
-    name, docs, returns, bodies, oracle = rng.choice(
+def change_string(rng: Random) -> Draft:
+    draft = partial(Draft, params={"s": "&str"}, returns="String")
+    return rng.choice(
         (
-            ("reverse", ("Reverses `$s`.", "Returns the characters of `$s` in reverse order."), "String", ("$s.chars().rev().collect()",), lambda s: s[::-1]),
-            ("to_upper", ("Converts `$s` to upper case.", "Returns `$s` in upper case."), "String", ("$s.to_uppercase()",), str.upper),
-            ("to_lower", ("Converts `$s` to lower case.", "Returns `$s` in lower case."), "String", ("$s.to_lowercase()",), str.lower),
-            ("trimmed", ("Removes the spaces around `$s`.", "Returns `$s` without leading and trailing spaces."), "String", ("$s.trim().to_string()",), str.strip),
-            ("length", ("Returns the number of characters in `$s`.", "Counts the characters of `$s`."), "usize", ("$s.chars().count()",), len),
-            ("is_blank", ("Checks whether `$s` has only spaces.", "Returns true if `$s` is empty after trimming."), "bool", ("$s.trim().is_empty()",), lambda s: not s.strip()),
-            ("double", ("Returns `$s` twice in a row.", "Repeats `$s` two times."), "String", ("$s.repeat(2)",), lambda s: s + s),
-            ("is_palindrome", ("Checks whether `$s` is a palindrome.", "Returns true if `$s` reads the same backwards."), "bool", ("$s.chars().eq($s.chars().rev())", "let reversed: String = $s.chars().rev().collect();\nreversed == $s"), lambda s: s == s[::-1]),
-            ("is_upper", ("Checks whether `$s` equals its upper case.", "Returns true if `$s` is all upper case."), "bool", ("$s == $s.to_uppercase()",), lambda s: s == s.upper()),
-            ("char_list", ("Returns the characters of `$s` as a vector.", "Collects the characters of `$s`."), "Vec<char>", ("$s.chars().collect()",), list),
-            ("without_ends", ("Removes the first and the last character of `$s`.", "Returns `$s` without its first and last character."), "String", ("let n = $s.chars().count();\n$s.chars().take(n.saturating_sub(1)).skip(1).collect()",), lambda s: s[1:-1]),
+            draft(
+                "reverse",
+                docs=("Reverses `$s`.", "Returns `$s` reversed.", "Returns the characters of `$s` in reverse order."),
+                bodies=("$s.chars().rev().collect()",),
+                oracle=lambda s: s[::-1],
+            ),
+            draft(
+                "to_upper",
+                docs=("Converts `$s` to upper case.", "Returns `$s` in upper case."),
+                bodies=("$s.to_uppercase()",),
+                oracle=str.upper,
+            ),
+            draft(
+                "to_lower",
+                docs=("Converts `$s` to lower case.", "Returns `$s` in lower case."),
+                bodies=("$s.to_lowercase()",),
+                oracle=str.lower,
+            ),
+            draft(
+                "trimmed",
+                docs=("Removes the spaces around `$s`.", "Returns `$s` without leading and trailing spaces."),
+                bodies=("$s.trim().to_string()",),
+                oracle=str.strip,
+            ),
+            draft(
+                "reverse_upper",
+                docs=("Reverses `$s` and converts it to upper case.", "Returns `$s` reversed and in upper case."),
+                bodies=("$s.to_uppercase().chars().rev().collect()",),
+                oracle=lambda s: s[::-1].upper(),
+            ),
+            draft(
+                "reverse_lower",
+                docs=("Reverses `$s` and converts it to lower case.", "Returns `$s` reversed and in lower case."),
+                bodies=("$s.to_lowercase().chars().rev().collect()",),
+                oracle=lambda s: s[::-1].lower(),
+            ),
         )
-    )  # fmt: skip
-    return Draft(
-        entry=name,
+    )
+
+
+@family("strings", "logic", difficulty=0.25)
+def check_string(rng: Random) -> Draft:
+    k = rng.randint(2, 6)
+    draft = partial(
+        Draft,
         params={"s": "&str"},
-        returns=returns,
-        docs=docs,
-        bodies=bodies,
-        oracle=oracle,
-        inputs=lambda r: (r.choice(("noon", " level", "radar ", "ABC", "   ", text(r), text(r), text(r))),),
+        returns="bool",
+        inputs=lambda r: (r.choice(("noon", " level", "radar", "ABC", "  ", "x" * r.randint(k - 1, k + 1), text(r))),),
         edges=(("",),),
     )
-
-
-@family("strings", "chars", "option", difficulty=0.3)
-def char_at(rng: Random) -> Draft:
-    k, ordinal = rng.choice(((1, "second"), (2, "third"), (3, "fourth"), (4, "fifth")))
-    name, words, body, pick = rng.choice(
+    return rng.choice(
         (
-            ("first_char", "first character of `$s`", "$s.chars().next()", lambda s: s[:1]),
-            ("last_char", "last character of `$s`", "$s.chars().last()", lambda s: s[-1:]),
-            (f"{ordinal}_char", f"{ordinal} character of `$s`", f"$s.chars().nth({k})", lambda s: s[k : k + 1]),
-            (f"{ordinal}_last_char", f"{ordinal} character from the end of `$s`", f"$s.chars().rev().nth({k})", lambda s: s[::-1][k : k + 1]),
-            ("first_upper", "first character of `$s` in upper case", "$s.chars().next().map(|c| c.to_ascii_uppercase())", lambda s: s[:1].upper()),
-            ("last_upper", "last character of `$s` in upper case", "$s.chars().last().map(|c| c.to_ascii_uppercase())", lambda s: s[-1:].upper()),
-            ("smallest_char", "smallest character of `$s`", "$s.chars().min()", lambda s: min(s, default="")),
-            ("largest_char", "largest character of `$s`", "$s.chars().max()", lambda s: max(s, default="")),
+            draft(
+                "is_blank",
+                docs=("Checks whether `$s` has only spaces.", "Returns true if `$s` is empty after trimming."),
+                bodies=("$s.trim().is_empty()",),
+                oracle=lambda s: not s.strip(),
+            ),
+            draft(
+                "is_palindrome",
+                docs=("Checks whether `$s` is a palindrome.", "Returns true if `$s` reads the same backwards."),
+                bodies=(
+                    "$s.chars().eq($s.chars().rev())",
+                    "let reversed: String = $s.chars().rev().collect();\nreversed == $s",
+                ),
+                oracle=lambda s: s == s[::-1],
+            ),
+            draft(
+                "is_upper",
+                docs=("Checks whether `$s` equals its upper case.", "Returns true if `$s` has no lower case."),
+                bodies=("$s == $s.to_uppercase()",),
+                oracle=lambda s: s == s.upper(),
+            ),
+            draft(
+                f"longer_than_{k}",
+                docs=(
+                    f"Checks whether `$s` has more than {k} characters.",
+                    f"Returns true if `$s` is longer than {k} characters.",
+                ),
+                bodies=(f"$s.chars().count() > {k}",),
+                oracle=lambda s: len(s) > k,
+            ),
+            draft(
+                f"shorter_than_{k}",
+                docs=(
+                    f"Checks whether `$s` has fewer than {k} characters.",
+                    f"Returns true if `$s` is shorter than {k} characters.",
+                ),
+                bodies=(f"$s.chars().count() < {k}",),
+                oracle=lambda s: len(s) < k,
+            ),
         )
-    )  # fmt: skip
-    return Draft(
-        entry=name,
-        params={"s": "&str"},
-        returns="Option<char>",
-        docs=(f"Returns the {words}, if any.", f"Returns the {words}, or `None`.", f"Finds the {words}."),
-        bodies=(body,),
-        oracle=lambda s: pick(s) or None,
     )
 
 
-FAMILIES = (
-    count_chars, keep_chars, remove_chars, check_chars, index_of_char, replace_chars, find_char, whole_string, char_at,
-)  # fmt: skip
+@family("strings", "option", difficulty=0.3)
+def char_at(rng: Random) -> Draft:
+    index, ordinal = rng.choice(((1, "second"), (2, "third"), (3, "fourth"), (4, "fifth")))
+    place = rng.choice(
+        (
+            Variant("first", "first", "next()", lambda s: s[:1]),
+            Variant("last", "last", "last()", lambda s: s[-1:]),
+            Variant("smallest", "smallest", "min()", lambda s: sorted(s)),
+            Variant("largest", "largest", "max()", lambda s: sorted(s, reverse=True)),
+            Variant(ordinal, ordinal, f"nth({index})", lambda s: s[index:]),
+            Variant(f"{ordinal}_last", f"{ordinal} last", f"rev().nth({index})", lambda s: s[::-1][index:]),
+        )
+    )
+    case = rng.choice(
+        (
+            Variant("char", "", "", str),
+            Variant("upper", " in upper case", ".map(|c| c.to_ascii_uppercase())", str.upper),
+            Variant("lower", " in lower case", ".map(|c| c.to_ascii_lowercase())", str.lower),
+        )
+    )
+    what = f"the {place.words} character of `$s`{case.words}"
+    return Draft(
+        f"{place.name}_{case.name}",
+        params={"s": "&str"},
+        returns="Option<char>",
+        docs=(f"Returns {what}, if any.", f"Returns {what}, or `None`."),
+        bodies=(f"$s.chars().{place.rust}{case.rust}",),
+        oracle=lambda s: next(map(case.apply, place.apply(s)), None),
+    )
+
+
+@family("strings", "parts", difficulty=0.3)
+def string_part(rng: Random) -> Draft:
+    """The amount is a number in the doc comment, or a parameter."""
+    k = rng.randint(2, 5)
+    fixed = rng.random() < 0.7
+    amount, words, suffix = (f"{k}", f"{k}", f"_{k}") if fixed else ("$count", "`$count`", "")
+    part = rng.choice(
+        (
+            Variant(
+                "take_chars", "the first {} characters of `$s`", "$s.chars().take({}).collect()", lambda s, k: s[:k]
+            ),
+            Variant(
+                "skip_chars",
+                "`$s` without its first {} characters",
+                "$s.chars().skip({}).collect()",
+                lambda s, k: s[k:],
+            ),
+            Variant(
+                "step_chars", "`$s` in steps of {} characters", "$s.chars().step_by({}).collect()", lambda s, k: s[::k]
+            ),
+            Variant("repeat", "`$s` repeated {} times", "$s.repeat({})", lambda s, k: s * k),
+        )
+    )
+    what = part.words.format(words)
+    return Draft(
+        f"{part.name}{suffix}",
+        params={"s": "&str"} if fixed else {"s": "&str", "count": "usize"},
+        returns="String",
+        docs=(f"Returns {what}.", f"Gives {what}."),
+        bodies=(part.rust.format(amount),),
+        oracle=lambda s, count=k: part.apply(s, count),
+        inputs=lambda r: (text(r),) if fixed else (text(r), r.randint(1, 4)),
+        edges=(("",) if fixed else ("", 2),),
+    )
+
+
+@family("strings", "format", difficulty=0.25)
+def affix(rng: Random) -> Draft:
+    mark = rng.choice(("!", "?", "-", "_", "*", "#", "+", "."))
+    way = rng.choice(
+        (
+            Variant("prepend", f"`$s` with '{mark}' in front", f"{mark}{{$s}}", lambda s: mark + s),
+            Variant("append", f"`$s` with '{mark}' at the end", f"{{$s}}{mark}", lambda s: s + mark),
+            Variant("surround", f"`$s` between two '{mark}'", f"{mark}{{$s}}{mark}", lambda s: mark + s + mark),
+            Variant("twice_with", f"`$s` twice, with '{mark}' between", f"{{$s}}{mark}{{$s}}", lambda s: s + mark + s),
+        )
+    )
+    return Draft(
+        way.name,
+        params={"s": "&str"},
+        returns="String",
+        docs=(f"Returns {way.words}.", f"Writes {way.words}.", f"Formats {way.words}."),
+        bodies=(f'format!("{way.rust}")',),
+        oracle=way.apply,
+    )
+
+
+@family("strings", "chars", "logic", difficulty=0.35)
+def end_is(rng: Random) -> Draft:
+    """What `has_digits` and `first_char` teach, together."""
+    p = rng.choice(CHAR_CLASSES)
+    end = rng.choice(
+        (
+            Variant("first", "the first character of `$s`", "next()", lambda s: s[:1]),
+            Variant("last", "the last character of `$s`", "last()", lambda s: s[-1:]),
+        )
+    )
+    what = f"{end.words} is {'an' if p.singular[0] in 'aeiou' else 'a'} {p.singular}"
+    return Draft(
+        f"{end.name}_is_{p.name}",
+        params={"s": "&str"},
+        returns="bool",
+        docs=(f"Checks whether {what}.", f"Returns true if {what}."),
+        bodies=(f"$s.chars().{end.rust}.is_some_and(|c| {p.rust})",),
+        oracle=lambda s: any(map(p.holds, end.apply(s))),
+    )
+
+
+FAMILIES = (change_string, check_string, char_at, string_part, affix, end_is)
