@@ -21,7 +21,13 @@ SPARE_REQUESTS = 64
 
 
 @ray_serve.deployment(
-    name="ferrotype", health_check_period_s=10, health_check_timeout_s=30, graceful_shutdown_timeout_s=5
+    name="ferrotype",
+    health_check_period_s=10,
+    health_check_timeout_s=30,
+    graceful_shutdown_timeout_s=5,
+    graceful_shutdown_wait_loop_s=0.2,
+    # A model that fails to load fails again.
+    max_constructor_retry_count=1,
 )
 @ray_serve.ingress()
 class Replica:

@@ -1,4 +1,4 @@
-"""What can go wrong: `ServeError` before the server is up, for its operator; `ApiError` in a request, for its client."""
+"""What can go wrong: `ServeError` is for the operator, before the server is up; `ApiError` for a client."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ are refused by name, never dropped silently.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -103,9 +103,8 @@ class CompletionRequest(_Request):
     @property
     def prompts(self) -> list[str | list[int]]:
         """One or more prompts, each text or token ids."""
-        if isinstance(self.prompt, str) or (self.prompt and isinstance(self.prompt[0], int)):
-            return [self.prompt]  # type: ignore[list-item]
-        return self.prompt  # type: ignore[return-value]
+        single = isinstance(self.prompt, str) or (len(self.prompt) > 0 and isinstance(self.prompt[0], int))
+        return cast("list[str | list[int]]", [self.prompt] if single else self.prompt)
 
 
 class TextPart(BaseModel):

@@ -1,6 +1,6 @@
 """`ferrotype serve`: starts Ray Serve with one model, and blocks until SIGINT or SIGTERM.
 
-    check file and port ─► Ray (here, or the cluster asked for) ─► Serve's proxy ─► replicas load ─► ready ─► signal ─► stop
+    check file and port ─► Ray (here, or a cluster's) ─► Serve's proxy ─► replicas load ─► ready ─► signal ─► stop
 
 What a person can get wrong is found before Ray starts. However it ends, it takes down what it started: a Ray that it
 started goes with it, and from a cluster it removes only its own application.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
 import threading
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from serve.errors import AddressError, ServeError
+from serve.errors import AddressError, EngineError, ServeError
 from serve.model_file import read_model_file
 from serve.settings import ServeSettings
 
@@ -51,6 +52,7 @@ def run(settings: ServeSettings, on_ready: Callable[[str], None] = print) -> Non
 
     from serve.app import build
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     with _signals_raise():
         try:
             if address:
@@ -74,22 +76,30 @@ def run(settings: ServeSettings, on_ready: Callable[[str], None] = print) -> Non
                 f"Serving {settings.name or file.name} at http://{settings.host}:{settings.port}/v1 (Ctrl-C stops it)"
             )
             threading.Event().wait()
-        except _Stopped:
+        except (_Stopped, SystemExit):  # Ray's own SIGTERM handler, while it starts, exits
             pass
         except (RuntimeError, ConnectionError, ValueError) as error:
+            cause = _replica_failure() if ray.is_initialized() else None
             raise ServeError(
-                f"the server could not start: {str(error).strip() or type(error).__name__}. "
-                "Ray's logs are under /tmp/ray/session_latest/logs/serve."
+                f"the server could not start: {cause or str(error).strip() or type(error).__name__} "
+                "(more is in /tmp/ray/session_latest/logs/serve)"
             ) from error
         finally:
             for number in STOP_SIGNALS:
                 signal.signal(number, signal.SIG_IGN)  # stopping is under way
             if ray.is_initialized():
-                if address:
-                    ray_serve.delete(APP_NAME)
-                else:
-                    ray_serve.shutdown()
+                ray_serve.delete(APP_NAME)  # lets answers that are under way end, for some seconds
                 ray.shutdown()
+
+
+def _replica_failure() -> str | None:
+    """Why the replicas did not start, in their own words."""
+    from ray import serve as ray_serve
+
+    application = ray_serve.status().applications.get(APP_NAME)
+    messages = [deployment.message for deployment in application.deployments.values()] if application else []
+    causes = re.findall(rf"{EngineError.__name__}: (.+)", "\n".join(messages))
+    return str(causes[-1]) if causes else None
 
 
 class _Stopped(BaseException):
@@ -126,5 +136,6 @@ def _check_address(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         raise AddressError(
-            f"can't listen on {host}:{port}: {error.strerror or error}. Stop what uses it, or give another --port or --host."
+            f"can't listen on {host}:{port}: {error.strerror or error}. "
+            "Stop what uses it, or give another --port or --host."
         ) from error
