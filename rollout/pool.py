@@ -80,9 +80,9 @@ class RolloutPool:
         try:
             await asyncio.gather(*(replica.start(version) for replica in pool._replicas))
             await asyncio.gather(*(replica.prove(version, checksums) for replica in pool._replicas))
-        except PushUnproved as error:
+        except (PushFailed, PushUnproved, ReplicaDied) as error:
             await pool.close()
-            raise EngineStartFailed(f"{model_dir} came up otherwise than it is on disk: {error}") from error
+            raise EngineStartFailed(f"an engine over {model_dir} did not prove its weights: {error}") from error
         except BaseException:
             await pool.close()
             raise

@@ -154,6 +154,7 @@ class Replica:
     def _died(self, error: RayActorError) -> None:
         self.health.died(_words(error))
         self._give_up_calls()
+        ray.kill(self._actor)  # one that is only out of reach must not live on beside the one that replaces it
 
     def _give_up_calls(self) -> None:
         for call in tuple(self._calls):
