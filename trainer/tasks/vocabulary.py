@@ -23,20 +23,15 @@ PARAMETER_NAMES = {
     "c": ("c", "ch", "letter"),
     "k": ("k", "limit", "bound"),
     "target": ("target", "key", "wanted"),
-    "count": ("count", "times", "len"),
-    "low": ("low", "min"),
-    "high": ("high", "max"),
-    "opt": ("opt", "maybe", "value"),
+    "count": ("count", "amount", "len"),
+    "opt": ("opt", "maybe", "found"),
     "default": ("default", "fallback"),
-    "pair": ("pair", "point"),
-    "flag": ("flag", "enabled"),
     "a": ("a", "left", "first", "lhs"),
     "b": ("b", "right", "second", "rhs"),
-    "d": ("d", "third"),
 }
 """Names by role."""
 
-PAIRED_ROLES = frozenset({"a", "b", "low", "high"})
+PAIRED_ROLES = frozenset({"a", "b"})
 """Roles whose names are chosen together, so that `left` goes with `right`."""
 
 
@@ -54,7 +49,11 @@ class Predicate:
 
     def of(self, noun: str) -> str:
         """`even elements of xs`, `elements of xs greater than 5`; the noun in singular or plural."""
-        return f"{self.words} {noun}" if self.adjective else f"{noun} {self.words}"
+        if self.adjective:
+            return f"{self.words} {noun}"
+        if self.words.startswith("at "):
+            return f"{noun} that {'are' if noun.partition(' ')[0].endswith('s') else 'is'} {self.words}"
+        return f"{noun} {self.words}"
 
     def on(self, variable: str) -> str:
         """The Rust test of another variable than `x`."""
@@ -135,6 +134,11 @@ class CharClass:
     rust: str
     negated: str
     holds: Callable[[str], bool]
+
+    @property
+    def one(self) -> str:
+        """`a digit`, `an uppercase letter`."""
+        return f"{'an' if self.singular[0] in 'aeiou' else 'a'} {self.singular}"
 
 
 def _method(name: str, noun: str, rust: str, holds: Callable[[str], bool]) -> CharClass:

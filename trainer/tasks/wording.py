@@ -28,6 +28,8 @@ PREFERRED_STYLE = 0.65
 CHAIN_WIDTH = 60
 """rustfmt's `chain_width`: longer method chains are broken into a call a line."""
 
+NAME_NEEDED = re.compile(r"`\$\w+`-th|to `\$n`|from `\$n`")
+"""Phrases in which `the n-th` or `from 1 to n` reads badly with `a number` for `n`."""
 TYPE_NOUNS = {"&str": "string", "char": "character", "bool": "flag", "f64": "number"}
 
 
@@ -57,12 +59,13 @@ def phrase(draft: Draft, rng: Random, style: int | None = None) -> Wording:
     doc = rng.choice(draft.docs)
     if style is None:
         style = 0 if rng.random() < PREFERRED_STYLE else rng.randrange(len(draft.bodies))
-    signature = ", ".join(f"{names[role]}: {rust_type}" for role, rust_type in draft.params.items())
+    params = ", ".join(f"{names[role]}: {rust_type}" for role, rust_type in draft.params.items())
+    signature = f"{draft.entry}({params}) -> {draft.returns}"
     fill = {**names, "self": draft.entry}
     body = "\n".join(map(_break_chain, Template(draft.bodies[style]).substitute(fill).splitlines()))
     return Wording(
-        prompt=f"/// {Template(doc).substitute(fill)}\npub fn {draft.entry}({signature}) -> {draft.returns} {{",
-        instruction=_instruction(draft, doc, names, rng),
+        prompt=f"/// {Template(doc).substitute(fill)}\npub fn {signature} {{",
+        instruction=_instruction(draft, doc, signature, names, rng),
         reference=f"\n{indent(body, '    ')}\n}}\n",
         params=tuple(draft.params.values()),
         returns=draft.returns,
@@ -136,21 +139,18 @@ def _is_collection(rust_type: str) -> bool:
     return rust_type.startswith(("&", "Vec", "String", "Option"))
 
 
-def _instruction(draft: Draft, doc: str, names: dict[str, str], rng: Random) -> str:
+def _instruction(draft: Draft, doc: str, signature: str, names: dict[str, str], rng: Random) -> str:
     """The doc comment as a request: "Write a Rust function to reverse a string"."""
     verb, _, clause = doc.rstrip(".").partition(" ")
-    ways = [f"Write a Rust function `{draft.entry}` that {verb.lower()} {Template(clause).substitute(names)}."]
-    if len(draft.params) == 1 and not re.search(r"`\$\w+`-|`\$\w+\.", clause):
+    ways = [f"Write a Rust function `{signature}` that {verb.lower()} {Template(clause).substitute(names)}."]
+    if len(draft.params) == 1 and not NAME_NEEDED.search(clause):
         ((role, rust_type),) = draft.params.items()
         noun = _noun(rust_type)
         article = "an" if noun[0] in "aeio" else "a"
-        clause = clause.replace(f"`${role}`", f"{article} {noun}", 1).replace(
-            f"`${role}`", f"the {noun.split(' of ')[0]}"
-        )
-        ways += [
-            f"Write a Rust function that {verb.lower()} {clause}.",
-            f"Write a Rust function to {_base_form(verb)} {clause}.",
-        ]
+        again = noun.split(" of ")[0].split()[-1]
+        clause = clause.replace(f"`${role}`", f"{article} {noun}", 1).replace(f"`${role}`", f"the {again}")
+        ways.append(f"Write a Rust function that {verb.lower()} {clause}.")
+        ways.append(f"Write a Rust function to {_base_form(verb)} {clause}.")
     return rng.choice(ways)
 
 
@@ -160,7 +160,7 @@ def _noun(rust_type: str) -> str:
         inner = rust_type[2:-1]
         return "slice of strings" if inner == "&str" else f"slice of {inner} values"
     if rust_type.startswith("Option<"):
-        return f"optional {rust_type[7:-1]}"
+        return f"optional {rust_type[7:-1]} value"
     if rust_type.startswith("("):
         return "pair"
     return TYPE_NOUNS.get(rust_type, f"{rust_type} number")

@@ -17,16 +17,16 @@ def check_char(rng: Random) -> Draft:
     p, q = rng.sample(CHAR_CLASSES, 2)
     single = rng.random() < 0.4
     join, op = rng.choice((("or", "||"), ("but no", "&&")))
-    name, words, body = f"is_{p.name}", p.singular, p.rust
+    name, words, body = f"is_{p.name}", p.one, p.rust
     if not single:
         name += f"_{'or' if op == '||' else 'not'}_{q.name}"
-        words += f" {join} {'' if op == '&&' else 'a '}{q.singular}"
+        words += f" {join} {q.singular if op == '&&' else q.one}"
         body += f" {op} {q.rust if op == '||' else q.negated}"
     return Draft(
         name,
         params={"c": "char"},
         returns="bool",
-        docs=(f"Checks whether `$c` is a {words}.", f"Returns true if `$c` is a {words}."),
+        docs=(f"Checks whether `$c` is {words}.", f"Returns true if `$c` is {words}."),
         bodies=(body.replace("c.is", "$c.is").replace("(c)", "($c)").replace("c =", "$c =").replace("c !", "$c !"),),
         oracle=lambda c: (
             p.holds(c) if single else p.holds(c) or q.holds(c) if op == "||" else p.holds(c) and not q.holds(c)

@@ -17,7 +17,7 @@ def map_number(rng: Random) -> Draft:
         entry=f"number_{m.name}",
         params={"n": t},
         returns=t,
-        docs=(f"Returns `$n` {m.participle}.", f"Returns the number `$n`, {m.participle}."),
+        docs=(f"Returns `$n` {m.participle}.", f"Gives `$n` {m.participle}."),
         bodies=(m.on("$n"),),
         oracle=m.apply,
     )
@@ -100,7 +100,7 @@ def number_or_error(rng: Random) -> Draft:
         returns=f"Result<{t}, String>",
         docs=(
             f'Returns `$n` if it is {p.words}, or the error "{message}".',
-            f'Checks that `$n` is {p.words}; fails with "{message}".',
+            f'Returns `$n`, but fails with "{message}" unless it is {p.words}.',
         ),
         bodies=(
             f'if {condition} {{\n    Ok($n)\n}} else {{\n    Err("{message}".to_string())\n}}',

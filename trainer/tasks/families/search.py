@@ -248,7 +248,7 @@ def compare_with_bound(rng: Random) -> Draft:
         params={"xs": f"&[{t}]", "k": t},
         returns=end.returns,
         docs=(
-            f"{end.words} elements of `$xs` {bound.words} `$k`.",
+            f"{end.words} elements in `$xs` that are {bound.words} `$k`.",
             f"{end.words} elements of `$xs` that are {bound.words} `$k`.",
         ),
         bodies=(f"$xs.iter().copied().{end.rust.format(bound.rust)}",),

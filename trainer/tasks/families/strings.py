@@ -208,7 +208,7 @@ def end_is(rng: Random) -> Draft:
             Variant("last", "the last character of `$s`", "last()", lambda s: s[-1:]),
         )
     )
-    what = f"{end.words} is {'an' if p.singular[0] in 'aeiou' else 'a'} {p.singular}"
+    what = f"{end.words} is {p.one}"
     return Draft(
         f"{end.name}_is_{p.name}",
         params={"s": "&str"},

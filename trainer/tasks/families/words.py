@@ -128,14 +128,18 @@ def keep_words(rng: Random) -> Draft:
 def check_words(rng: Random) -> Draft:
     p = word_property(rng)
     source = rng.choice(SOURCES)
-    end = rng.choice((Variant("any", "any of the", "is", any), Variant("all", "all of the", "are", all)))
-    what = f"{end.words} {source.noun} {end.rust} {p.words}"
+    end = rng.choice(
+        (
+            Variant("any", f"there are any {p.of(source.noun)}", "any", any),
+            Variant("all", f"the {source.noun} are all {p.words}", "all", all),
+        )
+    )
     return Draft(
         f"{end.name}_{source.prefix}{p.name}",
         params=source.params,
         returns="bool",
-        docs=(f"Checks whether {what}.", f"Returns true if {what}."),
-        bodies=(f"{source.iterator}.{end.name}(|w| {p.rust})",),
+        docs=(f"Checks whether {end.words}.", f"Returns true if {end.words}."),
+        bodies=(f"{source.iterator}.{end.rust}(|w| {p.rust})",),
         oracle=lambda given: end.apply(map(p.holds, source.words(given))),
         inputs=source.inputs,
         edges=source.edges,
