@@ -6,13 +6,14 @@ A package is unpacked beside and renamed, so a cached folder is a whole one. Onl
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import tarfile
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,18 +55,37 @@ def fetch_packages(packages: Sequence[str], cache: Path, *, keep: re.Pattern[str
                 f"{tool} is not on PATH, so Debian's crate packages can't be fetched. "
                 "Name folders of crates or .rs files instead (corpus.folders, with corpus.packages = [])."
             )
+    with _workplace(cache) as place:
+        missing = [name for name in missing if not (cache / name).is_dir()]
+        unknown = _download(missing, place, cache / ".apt")
+        for deb in sorted(place.glob("*.deb")):
+            with atomic_folder(cache / deb.name.split("_")[0]) as folder:
+                _unpack(deb, folder, keep)
+    folders = {name: folder for name in wanted if (folder := cache / name).is_dir()}
+    return Fetched(folders, tuple(unknown), len(cached))
+
+
+@contextmanager
+def _workplace(cache: Path) -> Iterator[Path]:
+    """An empty folder to download into, while no other run does; what a killed run left is cleared first."""
+    place = cache / ".download"
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        download = tempfile.TemporaryDirectory(prefix=".download.", dir=cache)
+        lock = (cache / ".lock").open("w")
     except OSError as error:
         raise WriteFailed(cache, error) from error
-    with download as place:
-        unknown = _download(missing, Path(place), cache / ".apt")
-        fetched = {deb.name.split("_")[0]: deb for deb in sorted(Path(place).glob("*.deb"))}
-        for name, deb in fetched.items():
-            with atomic_folder(cache / name) as folder:
-                _unpack(deb, folder, keep)
-    return Fetched(cached | {name: cache / name for name in fetched}, tuple(unknown), len(cached))
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in (place, *cache.glob(".*.*")):
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            place.mkdir()
+        except OSError as error:
+            raise WriteFailed(place, error) from error
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _download(packages: list[str], place: Path, own_lists: Path) -> list[str]:
