@@ -6,47 +6,58 @@ those candidates are out, and the others go again, so that a candidate only ever
 
     batch ──rustc──► clean? ─► library
                       │ errors in c3, c7 ─► c3, c7 are judged; the rest go again
-                      └ crash, timeout, memory or an error that names nobody ─► halves, down to one: that one is guilty
+                      └ crash, timeout or an error that names nobody ─► smaller batches, down to one
+
+A candidate that crashes rustc when alone, by a limit or a signal that only it can have met, is guilty. Where the
+evidence could be ours (an error without a file, SIGKILL), a control decides: if a trivial candidate compiles now, the
+fault is not ours.
 """
 
 from __future__ import annotations
 
+import math
 import secrets
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
 from reward_farm.diagnostics import Report, read_report
 from reward_farm.errors import SandboxFault
-from reward_farm.problem import Problem
-from reward_farm.rust_type import parse_type
+from reward_farm.glue import write_crate
+from reward_farm.problem import Case, Problem
 from reward_farm.sandbox import Finished, Sandbox
 from reward_farm.toolchain import JAIL_SYSROOT
 from reward_farm.verdict import Diagnostic, Outcome
 
 _ICE = 101
 """rustc's exit code for an internal compiler error."""
+_SIGKILL, _SIGXCPU = 128 + 9, 128 + 24
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One candidate to compile: parsed text and the problem that gives its function's types."""
+    """One candidate to compile, and the problem that gives its function's types.
+
+    A problem without cases is only type-checked. All units of one call agree in that; an `alone` unit comes by itself.
+    """
 
     index: int
     source: str
     problem: Problem
+    alone: bool = False
+    published: tuple[int, int] = (0, 0)
+    """See `gate.Parsed.published`."""
 
 
 @dataclass(slots=True)
 class Fate:
-    """What became of a candidate. `outcome` is None where it compiled; then it is in `library` under its index."""
+    """What became of a candidate. `outcome` is None where it compiled; then it is in a library, unless only checked."""
 
     outcome: Outcome | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
-    library: Library | None = None
     milliseconds: float = 0.0
     fault: str | None = None
 
@@ -57,6 +68,10 @@ class Library:
 
     folder: Path
     members: tuple[int, ...]
+
+
+CONTROL = Unit(0, "pub fn control() -> bool { true }\n", Problem("control", (), "bool", (Case((), True),)))
+"""A candidate that compiles and passes wherever the farm works."""
 
 
 @dataclass(slots=True)
@@ -77,124 +92,127 @@ class Compiler:
 
     def compile(self, units: Sequence[Unit]) -> dict[int, Fate]:
         """The fate of every unit, by index."""
-        fates: dict[int, Fate] = {}
+        fates = {unit.index: Fate() for unit in units}
         waiting = [list(units)] if units else []
         while waiting:
             batch = waiting.pop()
-            again = self._attempt(batch, fates)
-            waiting.extend(again)
+            started = time.perf_counter()
+            try:
+                waiting.extend(self._attempt(batch, fates))
+            except (SandboxFault, OSError) as error:
+                for unit in batch:
+                    fates[unit.index].fault = str(error)
+            for unit in batch:
+                fates[unit.index].milliseconds += (time.perf_counter() - started) * 1000 / len(batch)
         return fates
 
     def _attempt(self, batch: list[Unit], fates: dict[int, Fate]) -> list[list[Unit]]:
-        """One rustc run: settles whom it can, and returns what must be compiled again."""
-        started = time.perf_counter()
+        """Compiles once: settles whom it can, and returns what must be compiled again."""
         token = "x" + secrets.token_hex(6)
         workspace = self.sandbox.new_workspace()
+        kept = False
         try:
             write_crate(workspace / "src", batch, token)
-            finished = self.sandbox.compile(workspace, self._arguments(token))
-        except (SandboxFault, OSError) as error:
-            shutil.rmtree(workspace, ignore_errors=True)
-            for unit in batch:
-                fates[unit.index] = Fate(fault=str(error))
-            return []
-        share = (time.perf_counter() - started) * 1000 / len(batch)
-        for unit in batch:
-            fates.setdefault(unit.index, Fate()).milliseconds += share
-        report = read_report(finished.output, token)
-        if finished.exit_code == 0:
-            library = Library(workspace / "out", tuple(unit.index for unit in batch))
-            self.libraries.append(library)
+            finished, report = self._run(workspace, batch, token)
+            if finished.exit_code != 0:
+                return self._settle(batch, fates, finished, report)
             for place, unit in enumerate(batch):
-                fate = fates[unit.index]
-                fate.library, fate.diagnostics = library, tuple(report.warnings.get(place, ()))
+                fates[unit.index].diagnostics = _moved_back(report.warnings.get(place, ()), unit)
+            if batch[0].problem.cases:
+                self.libraries.append(Library(workspace / "out", tuple(unit.index for unit in batch)))
+                kept = True
             return []
-        shutil.rmtree(workspace, ignore_errors=True)
-        return self._settle(batch, fates, finished, report)
+        finally:
+            if not kept:
+                shutil.rmtree(workspace, ignore_errors=True)
+
+    def _run(self, workspace: Path, batch: Sequence[Unit], token: str) -> tuple[Finished, Report]:
+        """rustc on a crate of many modules; for one that is alone, on its own crate first."""
+        links = bool(batch[0].problem.cases)
+        warnings: dict[int, list[Diagnostic]] = {}
+        library = ["--crate-type", "cdylib", "--extern", f"w{token}=/harness/librf_wire.rlib", "/src/root.rs"]
+        steps = [[*self._linked("batch.so"), *library]] if links else []
+        if batch[0].alone:
+            name, kind = f"m{token}_0", self._linked(f"libm{token}_0.rlib") if links else _CHECKED
+            own = ["--crate-type", "rlib", "--crate-name", name, "-F", "unsafe_code", *kind, f"/src/c{token}_0.rs"]
+            steps = [own, *([*step, "--extern", f"{name}=/out/lib{name}.rlib"] for step in steps)]
+        elif not links:
+            steps = [["--crate-type", "lib", *_CHECKED, "/src/root.rs"]]
+        for step in steps:
+            finished = self.sandbox.compile(workspace, ["--edition", self.sandbox.settings.edition, *_ALWAYS, *step])
+            report = read_report(finished.output, token)
+            report.warnings = warnings = report.warnings | warnings
+            if finished.exit_code != 0:
+                break
+        return finished, report
+
+    def _linked(self, name: str) -> list[str]:
+        linker = f"{JAIL_SYSROOT}/lib/rustlib/{self.sandbox.toolchain.host}/bin/rust-lld"
+        return [
+            "--emit", f"metadata=/out/{name}.rmeta,link=/out/{name}", "-L", "native=/harness/link",
+            "-C", f"linker={linker}", "-C", "linker-flavor=ld.lld", "-C", "link-arg=--threads=1",
+            "-C", "prefer-dynamic",
+        ]  # fmt: skip
 
     def _settle(
         self, batch: list[Unit], fates: dict[int, Fate], finished: Finished, report: Report
     ) -> list[list[Unit]]:
         """What a run that did not end clean says of its members."""
-        crash = _crash(finished)
-        if crash is None and report.errors:
-            outcome = Outcome.LINK_FAILED if report.analysed else Outcome.COMPILE_ERROR
+        failed = Outcome.LINK_FAILED if report.analysed else Outcome.COMPILE_ERROR
+        if report.errors:
             for place, errors in report.errors.items():
                 fate = fates[batch[place].index]
-                fate.outcome, fate.diagnostics = outcome, (*errors, *report.warnings.get(place, ()))
+                fate.outcome = failed
+                fate.diagnostics = _moved_back((*errors, *report.warnings.get(place, ())), batch[place])
             rest = [unit for place, unit in enumerate(batch) if place not in report.errors]
             return [rest] if rest else []
+        crash = _crash(finished)
         if len(batch) > 1:
-            middle = len(batch) // 2
-            return [batch[:middle], batch[middle:]]
+            # A timeout costs its whole limit each time: then one by one is cheaper than halves.
+            size = 1 if crash is Outcome.COMPILE_TIMEOUT else math.ceil(len(batch) / 2)
+            return [batch[start : start + size] for start in range(0, len(batch), size)]
         fate = fates[batch[0].index]
-        if crash is None and not report.strays:
-            fate.fault = f"rustc ended with {finished.exit_code} and no diagnostic: {finished.output[-300:]!r}"
-        elif any("os error 28" in stray for stray in report.strays):
-            fate.fault = f"the disk is full: {report.strays[0]}"
+        said = report.strays[0] if report.strays else f"rustc ended with {finished.exit_code}"
+        if crash is None and not self._works():
+            fate.fault = f"{said}: {finished.output[-300:].decode(errors='replace')}"
         else:
-            failed = Outcome.LINK_FAILED if report.analysed else Outcome.COMPILE_ERROR
-            fate.outcome = crash or failed
-            said = Diagnostic("error", None, (report.strays or [str(fate.outcome)])[0], 1, 1)
-            fate.diagnostics = tuple(report.errors.get(0, [said]))
+            ended = Outcome.COMPILE_TIMEOUT if finished.late else Outcome.COMPILER_CRASH
+            fate.outcome = crash or (failed if report.strays else ended)
+            fate.diagnostics = (Diagnostic("error", None, said, 1, 1),)
         return []
 
-    def _arguments(self, token: str) -> list[str]:
-        settings, host = self.sandbox.settings, self.sandbox.toolchain.host
-        return [
-            "--edition", settings.edition, "--crate-type", "cdylib", "--crate-name", "batch",
-            "--emit", "metadata=/out/batch.rmeta,link=/out/batch.so", "--error-format", "json", "--json", "artifacts",
-            "-C", "prefer-dynamic", "-C", "codegen-units=1", "-C", "debuginfo=0", "-C", "overflow-checks=on",
-            "-C", f"linker={JAIL_SYSROOT}/lib/rustlib/{host}/bin/rust-lld", "-C", "linker-flavor=ld.lld",
-            "-L", "native=/harness/link", "--extern", f"w{token}=/harness/librf_wire.rlib", "/src/root.rs",
-        ]  # fmt: skip
+    def _works(self) -> bool:
+        """Whether a trivial candidate compiles at this moment."""
+        workspace = self.sandbox.new_workspace()
+        try:
+            write_crate(workspace / "src", [CONTROL], "control")
+            return self._run(workspace, [CONTROL], "control")[0].exit_code == 0
+        except (SandboxFault, OSError):
+            return False
+        finally:
+            shutil.rmtree(workspace, ignore_errors=True)
 
 
-def write_crate(folder: Path, batch: Sequence[Unit], token: str) -> None:
-    """The crate's files. Names hold the token, so no candidate can name a sibling, its glue or the wire."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder.parent / "out").mkdir(exist_ok=True)
-    root, arms = [], []
-    for place, unit in enumerate(batch):
-        # `forbid` here and not on the command line: the root itself exports a symbol.
-        root.append(f'#[forbid(unsafe_code)] #[path = "c{token}_{place}.rs"] pub mod m{token}_{place};')
-        root.append(f'#[path = "g{token}_{place}.rs"] mod g{token}_{place};')
-        arms.append(f"{place} => g{token}_{place}::call(input, out),")
-        (folder / f"c{token}_{place}.rs").write_text(unit.source, encoding="utf-8")
-        (folder / f"g{token}_{place}.rs").write_text(_glue(unit.problem, token, place), encoding="utf-8")
-    dispatch = (
-        "#[unsafe(no_mangle)]\npub fn rf_dispatch(index: u32, input: &[u8], out: &mut ::std::vec::Vec<u8>) {\n"
-        f"    match index {{ {' '.join(arms)} _ => ::std::process::abort() }}\n}}\n"
-    )
-    (folder / "root.rs").write_text("\n".join(root) + "\n" + dispatch, encoding="utf-8")
+_ALWAYS = [
+    "--error-format", "json", "--json", "artifacts",
+    "-C", "codegen-units=1", "-C", "debuginfo=0", "-C", "overflow-checks=on",
+]  # fmt: skip
+_CHECKED = ["--emit", "metadata=/out/checked.rmeta"]
 
 
-def _glue(problem: Problem, token: str, place: int) -> str:
-    """Trusted Rust that pins the function's types: a return type that merely compares equal to anything is E0308."""
-    reads = [
-        f"    let a{n}: {parse_type(kind)} = ::w{token}::Decode::decode(&mut input);"
-        for n, kind in enumerate(problem.params)
-    ]
-    arguments = ", ".join(f"a{n}" for n in range(len(problem.params)))
-    return "\n".join(
-        [
-            "pub fn call(input: &[u8], out: &mut ::std::vec::Vec<u8>) {",
-            f"    {'let mut' if reads else 'let'} input = ::w{token}::Input(input);",
-            *(reads or ["    let _ = input;"]),
-            f"    let got: {parse_type(problem.returns)} = crate::m{token}_{place}::{problem.entry}({arguments});",
-            f"    ::w{token}::Encode::encode(&got, out);",
-            "}\n",
-        ]
+def _moved_back(diagnostics: Sequence[Diagnostic], unit: Unit) -> tuple[Diagnostic, ...]:
+    """With the columns of the text as it was before the gate made its function `pub`."""
+    line, moved = unit.published
+    return tuple(
+        replace(found, column=max(1, found.column - moved)) if found.line == line else found for found in diagnostics
     )
 
 
 def _crash(finished: Finished) -> Outcome | None:
-    """How rustc failed to answer, if it did: by a limit, a signal or an internal error."""
+    """How rustc failed to answer, where only the candidate can be the cause."""
     code = finished.exit_code
-    if finished.late or code in (128 + 9, 128 + 24):  # SIGKILL and SIGXCPU end a process past RLIMIT_CPU
+    if code == _SIGXCPU:
         return Outcome.COMPILE_TIMEOUT
-    if finished.flooded:
-        return Outcome.COMPILE_ERROR
-    if code == _ICE or (code is not None and code > 128):
+    if code == _ICE or (code is not None and code > 128 and code != _SIGKILL):
         return Outcome.COMPILER_CRASH
     return None

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 from reward_farm.compiler import Library
 from reward_farm.errors import SandboxFault
-from reward_farm.problem import Problem
-from reward_farm.rust_type import RustType, parse_type
+from reward_farm.exam import Exam, Question
+from reward_farm.rust_type import RustType
 from reward_farm.sandbox import Jail, Sandbox
 from reward_farm.verdict import CaseResult, Outcome
-from reward_farm.wire import BadFrame, decode, encode, same
+from reward_farm.wire import BadFrame, decode, same
 
 MAX_FRAME = 1 << 20
 """Bytes of answer read from one case; a longer answer is wrong."""
@@ -44,7 +44,7 @@ class Examiner:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
 
-    def examine(self, library: Library, problems: Mapping[int, Problem]) -> dict[int, Examined]:
+    def examine(self, library: Library, exams: Mapping[int, Exam]) -> dict[int, Examined]:
         """Every member's results, by its index.
 
         Raises SandboxFault if the jail or its harness fails; no candidate can cause that.
@@ -54,9 +54,9 @@ class Examiner:
             session = _Session(jail, self._sandbox)
             for place, index in enumerate(library.members):
                 started = time.perf_counter()
-                cases = tuple(session.cases(place, problems[index]))
+                cases = tuple(session.cases(place, exams[index]))
                 elapsed = (time.perf_counter() - started) * 1000
-                results[index] = Examined(_outcome(cases, len(problems[index].cases)), cases, elapsed)
+                results[index] = Examined(_outcome(cases, len(exams[index].questions)), cases, elapsed)
         return results
 
 
@@ -71,7 +71,7 @@ class _Session:
         self._frames = jail.frames
         os.set_blocking(self._frames, False)
         # A loaded machine gives a share of a core; the wall clock only ends what sleeps.
-        self._wall = 10 * settings.test_cpu_seconds + 5
+        self._wall = 4 * settings.test_cpu_seconds + 2
         limits = struct.pack(
             "<QQQ",
             round(settings.test_cpu_seconds * 1e6),
@@ -83,20 +83,17 @@ class _Session:
         if refusal:
             raise SandboxFault(f"the batch could not be loaded: {refusal.decode(errors='replace')[:300]}")
 
-    def cases(self, place: int, problem: Problem) -> Iterator[CaseResult]:
+    def cases(self, place: int, exam: Exam) -> Iterator[CaseResult]:
         """The results of one member; ends after a timeout, which would only come again."""
-        params = [parse_type(kind) for kind in problem.params]
-        returns = parse_type(problem.returns)
-        for case in problem.cases:
-            arguments = b"".join(encode(kind, value) for kind, value in zip(params, case.args, strict=True))
-            result = self._ask(place, arguments, returns, case.expected)
+        for question in exam.questions:
+            result = self._ask(place, question, exam.returns)
             yield result
             if result.status == "timeout":
                 return
 
-    def _ask(self, place: int, arguments: bytes, returns: RustType, expected: object) -> CaseResult:
+    def _ask(self, place: int, question: Question, returns: RustType) -> CaseResult:
         nonce = secrets.token_bytes(16)
-        self._send(struct.pack("<Q", place) + nonce + _block(arguments))
+        self._send(struct.pack("<Q", place) + nonce + _block(question.arguments))
         frame, report = self._await_report()
         status, late = struct.unpack_from("<iB", report)
         if status == -1:
@@ -108,7 +105,7 @@ class _Session:
             raise SandboxFault("a test process could not be confined")
         if code != 0:
             return CaseResult("crashed", "panicked" if code == _PANICKED else f"ended by {code}")
-        return _compare(frame, nonce, returns, expected)
+        return _compare(frame, nonce, returns, question.expected)
 
     def _await_report(self) -> tuple[bytes, bytes]:
         """The frame bytes of one job, and the harness's 16-byte report of it.

@@ -1,4 +1,4 @@
-"""Looks at a candidate's text before any process is started: decodes, parses, finds the item, refuses constructs.
+"""Looks at a candidate's text before any process is started: parses it, finds the required item, refuses constructs.
 
 Defence in depth and a count of cheats, never the boundary: the sandbox and the oracle outside it are that. Pure.
 """
@@ -20,24 +20,26 @@ MAX_DEPTH = 200
 _FORBIDDEN_MACROS = {
     "include": "include", "include_str": "include", "include_bytes": "include", "env": "environment",
     "option_env": "environment", "asm": "unsafe", "global_asm": "unsafe", "naked_asm": "unsafe",
-    "compile_error": "compile_error", "concat_idents": "feature", "concat": "macro_bomb", "line": "location",
-    "file": "location", "column": "location", "module_path": "location",
 }  # fmt: skip
 _FORBIDDEN_ATTRIBUTES = {
     "link": "unsafe", "no_mangle": "unsafe", "export_name": "unsafe", "link_section": "unsafe", "unsafe": "unsafe",
-    "path": "outside_file", "macro_export": "macro_export", "feature": "feature", "no_main": "crate_attribute",
-    "no_std": "crate_attribute", "no_core": "crate_attribute", "recursion_limit": "crate_attribute",
-    "type_length_limit": "crate_attribute", "crate_type": "crate_attribute", "crate_name": "crate_attribute",
-    "proc_macro": "proc_macro", "proc_macro_derive": "proc_macro", "proc_macro_attribute": "proc_macro",
-    "global_allocator": "unsafe", "panic_handler": "unsafe", "used": "unsafe",
+    "global_allocator": "unsafe", "panic_handler": "unsafe", "used": "unsafe", "path": "outside_file",
+    "cfg_attr": "crate_attribute", "proc_macro": "proc_macro", "proc_macro_derive": "proc_macro",
+    "proc_macro_attribute": "proc_macro",
 }  # fmt: skip
-_INNER_ALLOWED = ("allow", "warn", "deny", "doc")
-_FORBIDDEN_STD = {
-    "process": "process", "net": "network", "fs": "files", "env": "environment", "os": "files", "ffi": "unsafe",
-    "alloc": "unsafe", "arch": "unsafe",
-}  # fmt: skip
-_FORBIDDEN_NAMES = {"set_hook": "panic_hook", "take_hook": "panic_hook", "catch_unwind": "panic_hook"}
+_CRATE_ATTRIBUTES = {"allow", "expect", "warn", "deny", "forbid", "doc"}
+"""`#![...]` that may stay. `feature`, `no_main`, `recursion_limit` and the like change how rustc works."""
+_SILENCERS = {"allow", "expect"}
+_UNBOUNDED = "long_running_const_eval"
+"""The lint that ends an endless constant; switched off, only the CPU limit does."""
+_FORBIDDEN_STD = {"process": "process", "net": "network", "fs": "files", "env": "environment", "os": "files"}
+"""Modules of std that a function with hidden cases has no use for. Where nothing runs, they are welcome."""
+_FORBIDDEN_NAMES = {"set_hook": "panic_hook", "take_hook": "panic_hook"}
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_REACHES_OUT = {"crate", "super", "impl", "macro_export", "macro_use", "$crate"}
+"""Attributes that carry macros out of a module, and words that may stand for anything in a macro's body."""
+_WORDS = {"identifier", "metavariable"}
+_TOKENS = {"token_tree", "token_tree_pattern"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +53,25 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A candidate that may be compiled. `alone`: it could reach a sibling, so it gets a crate of its own."""
+    """A candidate that may be compiled."""
 
     source: str
+    """Without a byte order mark, and with the entry function `pub`."""
     root: Node
     entry: Node
     alone: bool
+    """It could reach a sibling or change how one compiles, so it gets a crate of its own."""
+    published: tuple[int, int]
+    """The 1-based line where `pub` was added, and by how many columns that moved the rest of it."""
+    silenced: tuple[Diagnostic, ...]
+    """Its `#[allow(...)]` attributes. Each counts as a warning, else hiding one would pay."""
 
 
-def examine(source: str, entry: str, max_bytes: int) -> Parsed | Refused:
-    """What the text alone decides about a candidate that must define the function `entry`."""
+def examine(source: str, entry: str, max_bytes: int, runs: bool = True) -> Parsed | Refused:
+    """What the text alone decides about a candidate that must define the function `entry`.
+
+    With `runs`, the problem has hidden cases, and parts of std are forbidden too.
+    """
     source = source.removeprefix("\ufeff")
     try:
         raw = source.encode()
@@ -73,54 +84,120 @@ def examine(source: str, entry: str, max_bytes: int) -> Parsed | Refused:
     root = _parser().parse(raw).root_node
     if root.has_error:
         return Refused(Outcome.PARSE_ERROR, None, (_syntax_error(root),))
-    alone = False
-    for node, depth in _walk(root):
-        if depth > MAX_DEPTH:
+    alone, silenced = False, []
+    types = _declared(root)
+    for seen in _walk(root):
+        if seen.depth > MAX_DEPTH:
             return Refused(Outcome.REJECTED, "nesting")
-        cheat = _forbidden(node)
+        cheat = _forbidden(seen, runs)
         if cheat:
             return Refused(Outcome.REJECTED, cheat)
-        alone = alone or node.type in ("crate", "super", "inner_attribute_item", "extern_crate_declaration")
+        alone = alone or _reaches_out(seen, types)
+        if seen.node.type == "attribute" and _name(seen.node) in _SILENCERS:
+            row, column = seen.node.start_point
+            silenced.append(Diagnostic("warning", "allow", f"`{text(seen.node)}` hides warnings", row + 1, column + 1))
     for item in root.children:
-        if item.type == "function_item" and _text(item.child_by_field_name("name")) == entry:
-            return Parsed(source, root, item, alone)
+        if item.type == "function_item" and text(item.child_by_field_name("name")) == entry:
+            published, line, moved = _publish(raw, item)
+            return Parsed(published, root, item, alone, (line, moved), tuple(silenced))
     return Refused(Outcome.MISSING_ITEM)
 
 
-def _forbidden(node: Node) -> str | None:
+def _publish(raw: bytes, item: Node) -> tuple[str, int, int]:
+    """The source with `item` public, the line that changed, and the columns that its rest moved."""
+    first = item.children[0]
+    start, end = first.start_byte, first.end_byte if first.type == "visibility_modifier" else first.start_byte
+    word = b"pub" if end > start else b"pub "
+    if raw[start:end] == word:
+        return raw.decode(), 0, 0
+    return (raw[:start] + word + raw[end:]).decode(), first.start_point[0] + 1, len(word) - (end - start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A node and where it stands."""
+
+    node: Node
+    after: str
+    """Type of the next node."""
+    depth: int
+    modules: int
+    """How many inline modules it is in."""
+    tokens: bool
+    """It is in a macro's body or call, where the tree is only tokens."""
+
+
+def _forbidden(seen: _Seen, runs: bool) -> str | None:
     """The kind of cheat that a node is, if it is one."""
+    node = seen.node
     match node.type:
-        case "unsafe" | "unsafe_block" | "foreign_mod_item" | "extern_modifier" | "union_item":
+        case "unsafe" | "foreign_mod_item" | "extern_modifier" | "union_item":
             return "unsafe"
-        case "extern_crate_declaration":
-            return "extern_crate"
-        case "macro_invocation":
-            return _FORBIDDEN_MACROS.get(_text(node.child_by_field_name("macro")).rsplit("::", 1)[-1])
         case "mod_item" if node.child_by_field_name("body") is None:
             return "outside_file"
         case "attribute":
             return _attribute(node)
-        case "scoped_identifier" | "scoped_use_list" | "use_as_clause" | "use_wildcard":
-            return _path("".join(_text(node).split()))
-        case "identifier":
-            return _FORBIDDEN_NAMES.get(_text(node))
+        case "identifier" if seen.after == "!":
+            return _FORBIDDEN_MACROS.get(text(node))
+        case "identifier" if runs:
+            return _FORBIDDEN_NAMES.get(text(node))
+        case "scoped_identifier" | "scoped_use_list" | "use_as_clause" | "use_wildcard" if runs:
+            return _path("".join(text(node).split()))
     return None
 
 
 def _attribute(node: Node) -> str | None:
-    name = _text(node).split("(")[0].split("=")[0].strip()
-    if node.parent is not None and node.parent.type == "inner_attribute_item" and name not in _INNER_ALLOWED:
-        return _FORBIDDEN_ATTRIBUTES.get(name, "crate_attribute")
-    if name == "cfg_attr":
+    name = _name(node)
+    if node.parent is not None and node.parent.type == "inner_attribute_item" and name not in _CRATE_ATTRIBUTES:
+        return "crate_attribute"
+    if _UNBOUNDED in text(node):
         return "crate_attribute"
     return _FORBIDDEN_ATTRIBUTES.get(name)
 
 
+def _name(attribute: Node) -> str:
+    return text(attribute).split("(")[0].split("=")[0].split("[")[0].strip()
+
+
 def _path(path: str) -> str | None:
     parts = path.removeprefix("::").replace("{", "::").replace("}", "").replace(",", "::").split("::")
-    if parts[0] not in ("std", "core", "alloc"):
+    if parts[0] not in ("std", "core"):
         return None
     return next((_FORBIDDEN_STD[part] for part in parts[1:] if part in _FORBIDDEN_STD), None)
+
+
+def _reaches_out(seen: _Seen, types: set[str]) -> bool:
+    """Whether a node could name what lies outside of the candidate's module, or change how a sibling is compiled."""
+    node = seen.node
+    if seen.tokens:
+        return node.type in _REACHES_OUT or (node.type in _WORDS and text(node) in _REACHES_OUT)
+    match node.type:
+        case "inner_attribute_item" | "extern_crate_declaration":
+            return True
+        case "attribute":
+            return _name(node) in _REACHES_OUT
+        case "impl_item":
+            # `impl From<Mine> for String` makes `x.into()` ambiguous in a sibling.
+            return not (_base(node, "type") in types or _base(node, "trait") in types | {""})
+        case "crate":
+            return node.parent is None or node.parent.type != "visibility_modifier"
+        case "super":
+            chained = node.prev_sibling is not None  # `super::super`, `self::super`
+            return seen.modules == 0 or chained
+    return False
+
+
+def _base(item: Node, field: str) -> str:
+    """The bare name of an impl's type or trait."""
+    node = item.child_by_field_name(field)
+    while node is not None and node.type == "generic_type":
+        node = node.child_by_field_name("type")
+    return text(node)
+
+
+def _declared(root: Node) -> set[str]:
+    kinds = ("struct_item", "enum_item", "trait_item")
+    return {text(node.child_by_field_name("name")) for node in root.children if node.type in kinds}
 
 
 def _syntax_error(root: Node) -> Diagnostic:
@@ -132,21 +209,26 @@ def _syntax_error(root: Node) -> Diagnostic:
             break
         node = inner
     row, column = node.start_point
-    text = _text(node).split("\n")[0][:40]
-    what = f"`{node.type}` is missing" if node.is_missing else f"syntax error near `{text}`"
+    near = text(node).split("\n")[0][:40]
+    what = f"`{node.type}` is missing" if node.is_missing else f"syntax error near `{near}`"
     return Diagnostic("error", None, what, row + 1, column + 1)
 
 
-def _walk(root: Node) -> Iterator[tuple[Node, int]]:
-    """Every node with its depth, without recursion: the text is hostile."""
-    stack = [(root, 0)]
+def _walk(root: Node) -> Iterator[_Seen]:
+    """Every node, without recursion: the text is hostile."""
+    stack = [_Seen(root, "", 0, 0, False)]
     while stack:
-        node, depth = stack.pop()
-        yield node, depth
-        stack.extend((child, depth + 1) for child in node.children)
+        seen = stack.pop()
+        yield seen
+        node = seen.node
+        children = node.children
+        modules, tokens = seen.modules + (node.type == "mod_item"), seen.tokens or node.type in _TOKENS
+        for child, after in zip(children, [*(n.type for n in children[1:]), seen.after], strict=False):
+            stack.append(_Seen(child, after, seen.depth + 1, modules, tokens))
 
 
-def _text(node: Node | None) -> str:
+def text(node: Node | None) -> str:
+    """The source of a node; empty for none."""
     return (node.text or b"").decode(errors="replace") if node is not None else ""
 
 

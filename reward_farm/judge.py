@@ -7,15 +7,17 @@ with Judge(FarmSettings()) as judge:
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from reward_farm.compiler import Compiler, Fate, Unit
 from reward_farm.errors import SandboxFault
+from reward_farm.exam import prepare
 from reward_farm.examiner import Examined, Examiner
-from reward_farm.gate import Parsed, Refused, examine
+from reward_farm.gate import Parsed, examine
 from reward_farm.probe import probe
 from reward_farm.problem import Submission
 from reward_farm.reward import reward
@@ -24,6 +26,18 @@ from reward_farm.settings import FarmSettings
 from reward_farm.syntax import measure
 from reward_farm.toolchain import find_toolchain
 from reward_farm.verdict import InfraFault, Outcome, RewardBreakdown, Scored, Timings, Verdict
+
+_BY_CLOCK = (Outcome.COMPILE_TIMEOUT, Outcome.TEST_TIMEOUT)
+"""Not remembered: another time the same text may be faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entrant:
+    """A submission that the gate let in."""
+
+    submission: Submission
+    parsed: Parsed
+    gate_ms: float
 
 
 class Judge:
@@ -57,85 +71,107 @@ class Judge:
         Raises:
             UnsupportedType, BadValue: a problem names a type or holds a value that can't cross into the sandbox.
         """
+        for submission in submissions:
+            prepare(submission.problem)
         verdicts: dict[int, Verdict] = {}
-        parsed: dict[int, Parsed] = {}
+        entrants: dict[int, _Entrant] = {}
         twins: dict[bytes, list[int]] = {}
         for index, submission in enumerate(submissions):
-            looked = examine(submission.source, submission.problem.entry, self._settings.max_source_bytes)
-            if isinstance(looked, Refused):
-                verdicts[index] = self._scored(submission, looked.outcome, looked)
-                continue
             key = _key(submission)
             if key in self._memory:
                 self._memory.move_to_end(key)
                 verdicts[index] = replace(self._memory[key], id=submission.id, cached=True)
-                continue
-            twins.setdefault(key, []).append(index)
-            parsed[index] = looked
-        for batch in self._batches([indices[0] for indices in twins.values()], parsed):
-            verdicts |= self._judge_batch(batch, submissions, parsed)
+            elif key in twins:
+                twins[key].append(index)
+            else:
+                looked = self._look(submission)
+                if isinstance(looked, Scored):
+                    verdicts[index] = looked
+                else:
+                    entrants[index] = looked
+                    twins[key] = [index]
+        for batch in self._batches(entrants):
+            verdicts |= self._judge_batch(batch, entrants)
         for key, (first, *others) in twins.items():
             verdict = verdicts[first]
-            if isinstance(verdict, Scored):
+            if isinstance(verdict, Scored) and verdict.outcome not in _BY_CLOCK:
                 self._remember(key, verdict)
             for other in others:
-                twin = submissions[other].id
-                verdicts[other] = replace(verdict, id=twin, cached=True) if isinstance(verdict, Scored) else replace(
-                    verdict, id=twin
-                )  # fmt: skip
+                verdicts[other] = _as_twin(verdict, submissions[other].id)
         return [verdicts[index] for index in range(len(submissions))]
 
-    def _batches(self, indices: Sequence[int], parsed: dict[int, Parsed]) -> list[list[int]]:
+    def _look(self, submission: Submission) -> Scored | _Entrant:
+        """What the text alone decides."""
+        started = time.perf_counter()
+        problem = submission.problem
+        looked = examine(submission.source, problem.entry, self._settings.max_source_bytes, bool(problem.cases))
+        elapsed = (time.perf_counter() - started) * 1000
+        if isinstance(looked, Parsed):
+            return _Entrant(submission, looked, elapsed)
+        return Scored(
+            submission.id, looked.outcome, RewardBreakdown(), looked.diagnostics, cheat=looked.cheat,
+            timings=Timings(gate_ms=elapsed),
+        )  # fmt: skip
+
+    def _batches(self, entrants: Mapping[int, _Entrant]) -> Iterator[list[Unit]]:
         """Who is compiled with whom: `max_batch` at a time, and alone who could reach a sibling."""
-        together = [index for index in indices if not parsed[index].alone]
-        size = self._settings.max_batch
-        batches = [together[start : start + size] for start in range(0, len(together), size)]
-        return batches + [[index] for index in indices if parsed[index].alone]
+        units = [
+            Unit(
+                index, entrant.parsed.source, entrant.submission.problem, entrant.parsed.alone, entrant.parsed.published
+            )
+            for index, entrant in entrants.items()
+        ]
+        for runs in (True, False):
+            together = [unit for unit in units if not unit.alone and bool(unit.problem.cases) is runs]
+            for start in range(0, len(together), self._settings.max_batch):
+                yield together[start : start + self._settings.max_batch]
+        yield from ([unit] for unit in units if unit.alone)
 
-    def _judge_batch(
-        self, batch: Sequence[int], submissions: Sequence[Submission], parsed: dict[int, Parsed]
-    ) -> dict[int, Verdict]:
-        units = [Unit(index, parsed[index].source, submissions[index].problem) for index in batch]
+    def _judge_batch(self, batch: Sequence[Unit], entrants: Mapping[int, _Entrant]) -> dict[int, Verdict]:
+        verdicts: dict[int, Verdict] = {}
         examined: dict[int, Examined] = {}
-        faults: dict[int, str] = {}
         with Compiler(self._sandbox) as compiler:
-            fates = compiler.compile(units)
+            fates = compiler.compile(batch)
             for library in compiler.libraries:
-                problems = {index: submissions[index].problem for index in library.members}
+                exams = {index: prepare(entrants[index].submission.problem) for index in library.members}
                 try:
-                    examined |= self._examiner.examine(library, problems)
+                    examined |= self._examiner.examine(library, exams)
                 except SandboxFault as fault:
-                    faults |= dict.fromkeys(library.members, str(fault))
-        return {
-            index: InfraFault(submissions[index].id, str(faults.get(index) or fates[index].fault))
-            if index in faults or fates[index].fault
-            else self._verdict(submissions[index], parsed[index], fates[index], examined.get(index))
-            for index in batch
-        }
+                    if len(batch) > 1:  # by itself, each keeps its own fault and nobody else's
+                        for unit in (unit for unit in batch if unit.index in library.members):
+                            verdicts |= self._judge_batch([unit], entrants)
+                    else:
+                        fates[library.members[0]].fault = str(fault)
+        for unit in batch:
+            if unit.index not in verdicts:
+                verdicts[unit.index] = self._verdict(entrants[unit.index], fates[unit.index], examined.get(unit.index))
+        return verdicts
 
-    def _verdict(self, submission: Submission, parsed: Parsed, fate: Fate, examined: Examined | None) -> Scored:
-        metrics = measure(parsed.root, parsed.entry)
-        outcome = fate.outcome or (examined.outcome if examined is not None else Outcome.PASSED)
+    def _verdict(self, entrant: _Entrant, fate: Fate, examined: Examined | None) -> Verdict:
+        submission, parsed = entrant.submission, entrant.parsed
+        if fate.fault is not None:
+            return InfraFault(submission.id, fate.fault)
+        if fate.outcome is not None:
+            outcome = fate.outcome
+        elif examined is not None:
+            outcome = examined.outcome
+        elif submission.problem.cases:
+            return InfraFault(submission.id, "it compiled, but its cases were not asked")
+        else:
+            outcome = Outcome.PASSED
         cases = examined.cases if examined is not None else ()
-        warnings = sum(diagnostic.level == "warning" for diagnostic in fate.diagnostics)
+        diagnostics = fate.diagnostics + parsed.silenced
+        warnings = sum(diagnostic.level == "warning" for diagnostic in diagnostics)
+        metrics = measure(parsed.root, parsed.entry)
         return Scored(
             id=submission.id,
             outcome=outcome,
             reward=reward(outcome, cases, len(submission.problem.cases), warnings, metrics, self._settings.weights),
-            diagnostics=fate.diagnostics,
+            diagnostics=diagnostics,
             cases=cases,
             metrics=metrics,
-            timings=Timings(check_ms=fate.milliseconds, test_ms=examined.milliseconds if examined else 0.0),
+            timings=Timings(entrant.gate_ms, fate.milliseconds, test_ms=examined.milliseconds if examined else 0.0),
             isolation=LAYERS,
-        )
-
-    def _scored(self, submission: Submission, outcome: Outcome, refused: Refused) -> Scored:
-        return Scored(
-            id=submission.id,
-            outcome=outcome,
-            reward=RewardBreakdown(),
-            diagnostics=refused.diagnostics,
-            cheat=refused.cheat,
         )
 
     def _remember(self, key: bytes, verdict: Scored) -> None:
@@ -144,8 +180,11 @@ class Judge:
             self._memory.popitem(last=False)
 
 
+def _as_twin(verdict: Verdict, id: str) -> Verdict:
+    return replace(verdict, id=id, cached=True) if isinstance(verdict, Scored) else replace(verdict, id=id)
+
+
 def _key(submission: Submission) -> bytes:
     """Two submissions with one key get one verdict."""
-    return hashlib.blake2b(
-        repr((submission.source, submission.problem)).encode(errors="replace"), digest_size=16
-    ).digest()
+    text = repr((submission.source, submission.problem))
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from reward_farm.compiler import Compiler, Unit
 from reward_farm.errors import SandboxFault, SandboxUnavailable
+from reward_farm.exam import prepare
 from reward_farm.examiner import Examiner
 from reward_farm.problem import Case, Problem
 from reward_farm.sandbox import LAYERS, Sandbox
@@ -60,11 +61,11 @@ def probe(settings: FarmSettings, toolchain: Toolchain | None = None) -> Isolati
         fate = compiler.compile([Unit(0, _CANARY, problem)])[0]
         if fate.fault is not None:
             raise SandboxUnavailable("namespaces", fate.fault, _NAMESPACES)
-        if fate.library is None:
+        if fate.outcome is not None:
             said = "; ".join(diagnostic.message for diagnostic in fate.diagnostics[:3])
             raise SandboxUnavailable("compiler", f"the canary does not compile: {said}", "run `ferrotype doctor`")
         try:
-            examined = Examiner(sandbox).examine(fate.library, {0: problem})[0]
+            examined = Examiner(sandbox).examine(compiler.libraries[0], {0: prepare(problem)})[0]
         except SandboxFault as fault:
             raise SandboxUnavailable("namespaces", str(fault), _NAMESPACES) from fault
     for layer, case in zip((*_ATTEMPTS, "oracle-outside"), examined.cases, strict=False):
