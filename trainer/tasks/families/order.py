@@ -155,4 +155,20 @@ def two_of_slice(rng: Random) -> Draft:
     )
 
 
-FAMILIES = (reorder, take_part, element_at, two_of_slice)
+@family("slices", "order", "option", difficulty=0.85, unseen=True)
+def ranked(rng: Random) -> Draft:
+    t = rng.choice(INTEGERS)
+    index, ordinal = rng.choice(((1, "second"), (2, "third"), (3, "fourth"), (4, "fifth")))
+    end = rng.choice((Variant("largest", "largest", "rev().", reversed), Variant("smallest", "smallest", "", list)))
+    what = f"the {ordinal} {end.words} element of `$xs`"
+    return Draft(
+        f"{ordinal}_{end.name}",
+        params={"xs": f"&[{t}]"},
+        returns=f"Option<{t}>",
+        docs=(f"Returns {what}, if any.", f"Finds {what}."),
+        bodies=(f"let mut out = $xs.to_vec();\nout.sort();\nout.iter().copied().{end.rust}nth({index})",),
+        oracle=lambda xs: next(iter(list(end.apply(sorted(xs)))[index:]), None),
+    )
+
+
+FAMILIES = (reorder, take_part, element_at, two_of_slice, ranked)

@@ -179,6 +179,32 @@ def map_words(rng: Random) -> Draft:
     )
 
 
+@family("words", "map", "join", difficulty=0.85, unseen=True)
+def join_changed(rng: Random) -> Draft:
+    source = rng.choice(SOURCES)
+    mark, name = rng.choice(MARKS)
+    way = rng.choice(
+        (
+            Variant("upper", "in upper case", "to_uppercase()", str.upper),
+            Variant("lower", "in lower case", "to_lowercase()", str.lower),
+            Variant("doubled", "each repeated 2 times", "repeat(2)", lambda w: w + w),
+        )
+    )
+    return Draft(
+        f"{source.prefix}{way.name}_with_{name}",
+        params=source.params,
+        returns="String",
+        docs=(
+            f"Joins the {source.noun}, {way.words}, with {name}.",
+            f"Returns the {source.noun}, {way.words}, joined with {name}.",
+        ),
+        bodies=(f'{source.iterator}.map(|w| w.{way.rust}).collect::<Vec<String>>().join("{mark}")',),
+        oracle=lambda given: mark.join(map(way.apply, source.words(given))),
+        inputs=source.inputs,
+        edges=source.edges,
+    )
+
+
 @family("words", "fold", difficulty=0.35)
 def measure_words(rng: Random) -> Draft:
     source = rng.choice(SOURCES)
@@ -270,4 +296,4 @@ def join_and_split(rng: Random) -> Draft:
     )
 
 
-FAMILIES = (count_words, keep_words, check_words, map_words, measure_words, join_and_split)
+FAMILIES = (count_words, keep_words, check_words, map_words, join_changed, measure_words, join_and_split)
