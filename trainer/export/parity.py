@@ -65,22 +65,23 @@ def check_parity(
 
     Args:
         checkpoint_dir: the Hugging Face folder that `gguf_path` was exported from.
-        prompts_token_ids: real text, each prompt at least 2 tokens and short of the model's context by 16.
+        prompts_token_ids: real text, each prompt at least 2 tokens; what the model's context can't hold is cut off.
         texts: source code to tokenise with both tokenizers.
 
     Raises:
         CheckpointError: the folder can't be opened.
         ExportError: llama.cpp can't load the file or refuses a prompt, or there are no prompts.
     """
-    prompts = [list(ids) for ids in prompts_token_ids if len(ids) > 1]
-    if not prompts:
-        raise ExportError("a parity check needs prompts of at least 2 tokens; give it some real source code.")
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(checkpoint_dir, dtype=torch.float32).eval()
         tokenizer = Tokenizer.from_file(str(checkpoint_dir / "tokenizer.json"))
     except Exception as error:  # tokenizers raises nothing narrower
         raise CheckpointError(f"the checkpoint {checkpoint_dir} can't be opened: {error}.") from error
 
+    room = int(model.config.max_position_embeddings) - POSITIONS - 1
+    prompts = [list(ids[:room]) for ids in prompts_token_ids if len(ids) > 1]
+    if not prompts:
+        raise ExportError("a parity check needs prompts of at least 2 tokens; give it some real source code.")
     agreed = positions = greedy_equal = 0
     with LlamaCpp(gguf_path, max(map(len, prompts)) + POSITIONS + 1) as witness, torch.inference_mode():
         for ids, sampled in zip(prompts, witness.greedy(prompts, POSITIONS), strict=True):
