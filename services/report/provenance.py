@@ -25,7 +25,7 @@ def times(record: RunRecord) -> Markup | None:
     head = tag(
         "tr", tag("th", "phase"), tag("th", "wall time", class_="number"), tag("th", "peak memory", class_="number")
     )
-    return tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="wide")
+    return tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="wide narrow")
 
 
 def phase_summary(record: RunRecord, name: str) -> Markup | None:
@@ -36,7 +36,7 @@ def phase_summary(record: RunRecord, name: str) -> Markup | None:
     rows = [
         tag("tr", tag("th", key.replace("_", " ")), tag("td", _plain(value))) for key, value in phase.summary.items()
     ]
-    return tag("div", tag("table", tag("tbody", rows)), class_="wide")
+    return tag("div", tag("table", tag("tbody", rows)), class_="wide narrow")
 
 
 def method(record: RunRecord) -> Markup | None:
