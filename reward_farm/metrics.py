@@ -49,12 +49,14 @@ class FarmMetrics:
         for verdict in verdicts:
             if isinstance(verdict, Scored):
                 self._series[VERDICTS.name].inc(tags={"outcome": str(verdict.outcome)})
-                self._series[CACHED.name].inc(float(verdict.cached))
+                if verdict.cached:
+                    self._series[CACHED.name].inc()
 
     def faulted(self, retried: int, given_up: int) -> None:
         """Submissions met a fault of ours."""
-        self._series[RETRIES.name].inc(retried)
-        self._series[FAULTS.name].inc(given_up)
+        for metric, count in ((RETRIES, retried), (FAULTS, given_up)):
+            if count:  # Ray's counters refuse 0
+                self._series[metric.name].inc(count)
 
     def queued(self, waiting: int) -> None:
         """The length of the queue."""

@@ -39,14 +39,13 @@ class RustcWorker:
     """A judge in a process of its own. Costs no Ray CPU: on two cores it shares them with sampler and learner."""
 
     def __init__(self, settings: FarmSettings) -> None:
-        self._judge = Judge(settings)
-
-    def ready(self) -> str:
-        """The compiler's version, once the sandbox is proved."""
-        return self._judge.toolchain.version
+        self._settings = settings
+        self._judge: Judge | None = None
 
     def judge(self, submissions: Sequence[Submission]) -> list[Verdict]:
-        """See `Judge.judge`."""
+        """See `Judge`. Made here and not at the start, so that its errors reach the caller with their type."""
+        if self._judge is None:
+            self._judge = Judge(self._settings)
         return self._judge.judge(submissions)
 
 
@@ -144,11 +143,14 @@ class RewardFarm:
                 self._arrived.clear()
                 await self._arrived.wait()
             batch = [self._queue.popleft() for _ in range(min(self._settings.max_batch, len(self._queue)))]
-            self._metrics.queued(len(self._queue))
             try:
+                self._metrics.queued(len(self._queue))
                 await self._judge_batch(worker, batch)
             except asyncio.CancelledError:
                 self._fail(batch, FarmClosed("the farm was closed before this submission was judged"))
+                raise
+            except Exception as error:  # whoever waits must hear of it: a dead feeder would leave them waiting for ever
+                self._fail(batch, FarmError(f"the farm failed on a batch: {error!r}"))
                 raise
 
     async def _judge_batch(self, worker: Any, batch: list[_Waiting]) -> None:
