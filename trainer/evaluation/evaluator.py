@@ -1,7 +1,7 @@
 """Evaluates one checkpoint: asks for every completion at once and judges each as it ends.
 
     plan - journal = missing ──► generate ──each completion──► judge ──► Journal ──► summary
-                                                       (at most IN_FLIGHT)
+                                                       (at most in_flight)
 
 Invariants: a sample whose verdict is in the journal is never made again; a fault of the farm is never a zero, and is
 tried again by the next run. Loads no model: whoever gives `generate` vouches that it samples from this checkpoint.
@@ -26,7 +26,7 @@ from trainer.grpo.codec import Codec
 from trainer.tasks.task import Task
 
 IN_FLIGHT = 512
-"""Completions being judged at a time: enough for every worker's full batch, few enough to bound memory and queue."""
+"""Completions being judged at a time: enough for full batches of many workers, few enough to bound memory."""
 
 Generate = Callable[[Sequence[GenerationRequest]], AsyncIterator[Completion]]
 """Yields each request's completion as it ends: `RolloutPool.generate`. It is not called when nothing is to be made."""
@@ -49,9 +49,12 @@ async def evaluate(
     judge: Judge,
     settings: EvaluationSettings,
     out_dir: Path,
+    in_flight: int = IN_FLIGHT,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate a checkpoint on tasks, and write `<label>.jsonl` and `<label>.json` to `out_dir`.
+
+    At most `in_flight` completions are being judged at a time.
 
     Raises:
         TooManyFaults: more than `settings.max_fault_share` of the samples could not be judged.
@@ -71,7 +74,7 @@ async def evaluate(
         report(label, done, len(plans))
 
     with Journal(path) as journal:
-        await _make(missing, keep, codec, generate, judge, settings)
+        await _make(missing, keep, codec, generate, judge, settings, in_flight)
     kept = read_samples(path)
     samples = [kept[plan.key] for plan in plans if plan.key in kept]
     write_samples(path, samples)
@@ -110,6 +113,7 @@ async def _make(
     generate: Generate,
     judge: Judge,
     settings: EvaluationSettings,
+    in_flight: int,
 ) -> None:
     """Generate and judge these samples, handing over each as its verdict arrives. The first error stops everything."""
     by_key = {plan.key: plan for plan in plans}
@@ -117,7 +121,7 @@ async def _make(
         GenerationRequest(plan.key, codec.encode(plan.task.prompt), settings.max_tokens, plan.temperature, plan.seed)
         for plan in plans
     ]
-    slots = asyncio.Semaphore(IN_FLIGHT)
+    slots = asyncio.Semaphore(in_flight)
 
     async def finish(completion: Completion) -> None:
         try:

@@ -7,14 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from reward_farm.pool import RewardFarm
-
 from reward_farm.settings import FarmSettings
 from reward_farm.toolchain import find_toolchain
 from rollout.settings import RolloutSettings
 from trainer.evaluation.engine import CheckpointEngine, checkpoint_sha256
 from trainer.evaluation.errors import EvaluationError
 from trainer.evaluation.evaluation import Evaluation
-from trainer.evaluation.evaluator import Progress, evaluate
+from trainer.evaluation.evaluator import IN_FLIGHT, Progress, evaluate
 from trainer.evaluation.sample import Identity
 from trainer.evaluation.settings import EvaluationSettings
 from trainer.grpo.codec import Codec
@@ -61,6 +60,7 @@ async def evaluate_checkpoints(
                 judge=farm.judge,
                 settings=settings,
                 out_dir=out_dir,
+                in_flight=min(IN_FLIGHT, farm_settings.max_queue),
                 progress=progress,
             )
             for label, path in checkpoints.items()

@@ -21,7 +21,7 @@ from trainer.evaluation.journal import CHUNK, read_samples
 from trainer.evaluation.sample import Identity, Mode, plan_samples
 from trainer.evaluation.settings import EvaluationSettings
 from trainer.grpo.codec import Codec
-from trainer.tasks.bank import TaskBank, build_bank
+from trainer.tasks.bank import TaskBank
 from trainer.tasks.task import Split, Task
 
 SETTINGS = EvaluationSettings(samples_per_task=4, max_tokens=400)
@@ -53,11 +53,6 @@ class Playback:
                 request.id, request.prompt_ids, ids, (-0.1,) * len(ids), "stop", (VersionSpan(0, 0, len(ids)),)
             )
             await asyncio.sleep(0)
-
-
-@pytest.fixture(scope="module")
-def bank() -> TaskBank:
-    return build_bank(0)
 
 
 @pytest.fixture(scope="module")

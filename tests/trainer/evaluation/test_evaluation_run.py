@@ -32,7 +32,7 @@ from trainer.evaluation.settings import EvaluationSettings
 from trainer.grpo.codec import Codec
 from trainer.model import build_model
 from trainer.settings import ModelShape
-from trainer.tasks.bank import build_bank
+from trainer.tasks.bank import TaskBank
 from trainer.tasks.task import Split
 
 SHAPE = ModelShape(hidden_size=128, layers=2, heads=4, kv_heads=2, ffn_size=256, max_positions=512, ternary=False)
@@ -40,10 +40,10 @@ SETTINGS = EvaluationSettings(unseen_tasks=4, train_tasks=2, samples_per_task=2,
 
 
 @pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def checkpoints(bank: TaskBank, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Random models, with weights large enough that each has its own greedy text."""
     root = tmp_path_factory.mktemp("checkpoints")
-    tokenizer = train_tokenizer([task.prompt + task.reference for task in build_bank(0).all], 512, root / "tokenizer")
+    tokenizer = train_tokenizer([task.prompt + task.reference for task in bank.all], 512, root / "tokenizer")
     made = {}
     for seed, label in enumerate(("base", "rl")):
         torch.manual_seed(seed)
@@ -66,8 +66,9 @@ def cluster() -> Iterator[None]:
         ray.shutdown()
 
 
-def test_each_checkpoint_is_measured_with_its_own_weights(cluster: None, checkpoints: dict[str, Path], tmp_path: Path):
-    bank = build_bank(0)
+def test_each_checkpoint_is_measured_with_its_own_weights(
+    cluster: None, bank: TaskBank, checkpoints: dict[str, Path], tmp_path: Path
+):
     seen: list[tuple[str, int, int]] = []
 
     def evaluate_all() -> None:
@@ -108,10 +109,10 @@ def test_each_checkpoint_is_measured_with_its_own_weights(cluster: None, checkpo
     assert (tmp_path / "rl.jsonl").read_bytes() == before
 
 
-def test_tasks_are_chosen_alike_every_time_and_from_many_families():
+def test_tasks_are_chosen_alike_every_time_and_from_many_families(bank: TaskBank):
     settings = EvaluationSettings(unseen_tasks=12, train_tasks=3)
-    chosen = choose_tasks(build_bank(0), settings)
-    assert chosen == choose_tasks(build_bank(0), settings)
+    chosen = choose_tasks(bank, settings)
+    assert chosen == choose_tasks(bank, settings)
     by_split = {split: [task for task in chosen if task.split is split] for split in Split}
     assert {split: len(tasks) for split, tasks in by_split.items()} == {
         Split.UNSEEN_TASKS: 12,
