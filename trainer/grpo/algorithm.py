@@ -10,8 +10,9 @@ metrics, checkpointing and Tune; its environment runners are not used, since the
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -217,21 +218,25 @@ class GRPO(Algorithm):
 
     def _take(self) -> list[Group]:
         self._loop.run(self._collector.start(), CLOSING_SECONDS)
+        return self._sampled(self._collector.take, f"the groups of iteration {self.version + 1}")
+
+    def _sampled(self, work: Callable[[], Coroutine[Any, Any, list[Group]]], what: str) -> list[Group]:
+        """What `work` collects, within the deadline. When no replica serves, they are given the weights again first."""
         deadline = time.monotonic() + self._settings.rollout_deadline_seconds
         for _ in range(MAX_REVIVALS):
             try:
-                return self._loop.run(self._collector.take(), max(0.0, deadline - time.monotonic()))
+                return self._loop.run(work(), max(0.0, deadline - time.monotonic()))
             except NoHealthyReplica:
                 self._push(self.version)
                 self._loop.run(self._collector.recover(), CLOSING_SECONDS)
             except TimeoutError as error:
                 raise RolloutStalled(
-                    f"the {self._settings.prompts_per_step} groups of iteration {self.version + 1} were not complete "
-                    f"after {self._settings.rollout_deadline_seconds:.0f} s ({self._collector.progress}). Replicas: "
-                    f"{self._pool.health}. Raise grpo.rollout_deadline_seconds, or sample less a step."
+                    f"{what} were not complete after {self._settings.rollout_deadline_seconds:.0f} s "
+                    f"({self._collector.progress}). Replicas: {self._pool.health}. "
+                    "Raise grpo.rollout_deadline_seconds, or sample less a step."
                 ) from error
         raise RolloutStalled(
-            f"no rollout replica stayed up in iteration {self.version + 1}, though the weights were pushed "
+            f"no rollout replica stayed up long enough for {what}, though the weights were pushed "
             f"{MAX_REVIVALS} times: {self._pool.health}. Run the same command again to go on from the last checkpoint."
         )
 
@@ -257,8 +262,10 @@ class GRPO(Algorithm):
 
     def evaluate_tasks(self, tasks: Sequence[Any], label: str) -> dict[str, float]:
         """`judged_metrics` of the current policy on held-out tasks; nothing of it is trained on."""
-        samples, deadline = self._settings.evaluation_samples, self._settings.rollout_deadline_seconds
-        return judged_metrics(self._loop.run(self._collector.sample(tasks, samples, label), deadline))
+        samples = self._settings.evaluation_samples
+        return judged_metrics(
+            self._sampled(lambda: self._collector.sample(tasks, samples, label), f"the completions of {label}")
+        )
 
     def save_policy(self, directory: Path, progress: Mapping[str, Any]) -> Path:
         """Write the whole checkpoint of the current version: policy, optimizer, cursor.
@@ -317,6 +324,9 @@ class GRPO(Algorithm):
         finally:
             self._loop.close()
             super().cleanup()
+            with contextlib.suppress(OSError):
+                # Ray made a folder for logs that only Tune writes; outside of Tune it is empty.
+                Path(self.logdir).rmdir()
 
     async def _close_services(self) -> None:
         for name in ("_collector", "_pool", "_farm"):

@@ -164,13 +164,12 @@ class Collector:
         try:
             group = await self._group(index, self._source.task(index), self._settings.group_size, "train")
             self._breaker.record(sample.verdict for sample in group.samples)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             self._give_up(ticket)
             self._again = sorted([*self._again, index])
+            if isinstance(error, asyncio.CancelledError):
+                raise
             self._error = self._error or error
-        except asyncio.CancelledError:
-            self._give_up(ticket)
-            raise
         else:
             if group.valid_G.sum() < 2:
                 self._give_up(ticket)

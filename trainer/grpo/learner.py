@@ -127,7 +127,8 @@ class GRPOLearner(TorchLearner):
             "token_budget": float(self._token_budget),
         }
         for name, value in metrics.items():
-            self.metrics.log_value((DEFAULT_MODULE_ID, name), value, window=1)
+            how = {"logprob_gap_max": "max", "trained_tokens": "sum"}.get(name, "mean")
+            self.metrics.log_value((DEFAULT_MODULE_ID, name), value, reduce=how, window=None if how == "sum" else 1)
         return {}, {DEFAULT_MODULE_ID: loss}, {}
 
     def _accumulate(self, rows: Batch) -> tuple[Tensor, int]:

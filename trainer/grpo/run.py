@@ -66,7 +66,9 @@ def train(
     """
     directory.mkdir(parents=True, exist_ok=True)
     resumed = newest_checkpoint(directory, PREFIX)
-    progress = _progress(resumed, settings)
+    identity = {name: value for name, value in settings.model_dump().items() if name not in FREE_TO_CHANGE}
+    identity["tasks"] = tasks.fingerprint
+    progress = _progress(resumed, identity)
     version = int(progress.get("policy_version", 0))
     if version >= settings.iterations:
         return
@@ -84,14 +86,13 @@ def train(
         .services(rollout=rollout, farm=farm)
     )
     tracer = Trace(trace) if trace is not None else None
-    learned = {name: value for name, value in settings.model_dump().items() if name not in FREE_TO_CHANGE}
     algorithm: GRPO = config.build_algo()
     try:
         if version == 0:
             yield IterationRecord(0, settings.iterations, _evaluate(algorithm, evaluation))
         saved = time.monotonic()
         while version < settings.iterations:
-            metrics = dict(algorithm.train()[RESULT])
+            metrics = {name: float(value) for name, value in algorithm.train()[RESULT].items()}
             version = algorithm.version
             last = version == settings.iterations
             if last or version % settings.evaluation_interval == 0:
@@ -101,7 +102,7 @@ def train(
             due = last or version % settings.checkpoint_interval == 0
             if due or time.monotonic() - saved >= settings.resume_seconds:
                 begun = time.monotonic()
-                algorithm.save_policy(directory / f"{PREFIX}{version}", {"settings": learned})
+                algorithm.save_policy(directory / f"{PREFIX}{version}", {"identity": identity})
                 prune(directory, PREFIX, keep_every=settings.checkpoint_interval)
                 saved = time.monotonic()
                 metrics["seconds_checkpoint"] = saved - begun
@@ -118,21 +119,21 @@ def _evaluate(algorithm: GRPO, evaluation: Mapping[str, Sequence[Task]] | None) 
     }
 
 
-def _progress(checkpoint: Path | None, settings: GrpoSettings) -> Mapping[str, Any]:
+def _progress(checkpoint: Path | None, identity: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a checkpoint says of the run that wrote it.
 
     Raises:
         ResumeMismatch: that run learned otherwise.
     """
     manifest = read_manifest(checkpoint) if checkpoint is not None else None
-    if manifest is None:
+    if checkpoint is None or manifest is None:
         return {}
-    now = settings.model_dump()
-    changed = {k: (v, now[k]) for k, v in manifest.progress.get("settings", {}).items() if k in now and now[k] != v}
+    then = manifest.progress.get("identity", {})
+    changed = [name for name in identity if name in then and then[name] != identity[name]]
     if changed:
-        words = ", ".join(f"grpo.{name} was {before!r} and is {after!r}" for name, (before, after) in changed.items())
+        words = ", ".join(f"grpo.{name} was {then[name]!r} and is {identity[name]!r}" for name in changed)
         raise ResumeMismatch(
             f"{checkpoint} belongs to a run with other settings: {words}. Set them back, or start a new run "
-            f"(another run name, or remove {checkpoint.parent if checkpoint else ''})."
+            f"(another run name, or remove {checkpoint.parent})."
         )
     return manifest.progress
