@@ -111,10 +111,10 @@ def _curve(series: Series, px: Callable[[float], float], py: Callable[[float], f
 
 
 def smooth(values: Sequence[float]) -> list[float]:
-    """A local linear fit, Gaussian-weighted over a twelfth of the curve: no lag, and true to a steep beginning."""
+    """A local linear fit, Gaussian-weighted over a few points: no lag, and true to a steep beginning."""
     y = np.asarray(values, dtype=float)
     offset = np.arange(len(y))[None, :] - np.arange(len(y))[:, None]
-    weights = np.exp(-0.5 * (offset / max(1.0, len(y) / 12)) ** 2)
+    weights = np.exp(-0.5 * (offset / max(3.0, len(y) / 40)) ** 2)
     s0, s1, s2 = ((weights * offset**power).sum(1) for power in range(3))
     return list((s2 * (weights @ y) - s1 * ((weights * offset) @ y)) / (s0 * s2 - s1**2))
 

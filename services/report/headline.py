@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.report.numbers import difference_of, p_value, percent
-from services.report.record import SPLIT_TITLES, RunRecord
+from services.report.record import RunRecord
 from trainer.evaluation.compare import Comparison
 from trainer.tasks.task import Split
 
@@ -14,17 +14,22 @@ SIGNIFICANT = 0.05
 
 def headline(record: RunRecord) -> str:
     """What RL did on unseen tasks, in one sentence; or why that can't be said yet."""
-    compared = record.compare("supervised", "rl", Split.UNSEEN_TASKS)
-    if not compared:
+    if (said := effect(record, Split.UNSEEN_TASKS)) is None:
         waiting = f" It has not finished: {', '.join(record.unfinished)}." if record.unfinished else ""
         return f"Nothing can be said about RL yet: supervised and RL checkpoints have not been compared.{waiting}"
+    return said
+
+
+def effect(record: RunRecord, split: Split) -> str | None:
+    """What RL did on one split, or None where it was not measured."""
+    compared = record.compare("supervised", "rl", split)
+    if not compared:
+        return None
     tasks = compared["compile_rate"].difference.pairs
+    where = f"{tasks} unseen tasks" if split is Split.UNSEEN_TASKS else f"{tasks} tasks of unseen families"
     compiled, passed = (compared[figure] for figure in NAMES)
     second = "" if _verb(compiled) == _verb(passed) else f"{_verb(passed)} "
-    return (
-        f"On {tasks} {SPLIT_TITLES[Split.UNSEEN_TASKS]}, GRPO {_verb(compiled)} {_change(compiled)}, "
-        f"and {second}{_change(passed)}."
-    )
+    return f"On {where}, GRPO {_verb(compiled)} {_change(compiled)}, and {second}{_change(passed)}."
 
 
 def against_control(record: RunRecord) -> str | None:

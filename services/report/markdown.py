@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from services.report.headline import against_control, headline
+from services.report.headline import against_control, effect, headline
 from services.report.numbers import TITLES, interval_of, value_of
 from services.report.record import SPLIT_TITLES, RunRecord
 from services.report.results import MAIN, SHOWN_SPLITS
+from trainer.tasks.task import Split
 
 
 def rows(record: RunRecord) -> list[list[str]]:
@@ -31,11 +32,11 @@ def markdown(record: RunRecord) -> str:
     """Headline, table, and what is missing."""
     head = ["on", "checkpoint", *(TITLES[figure] for figure in MAIN)]
     lines = [f"# {record.root.resolve().name}", "", headline(record), ""]
-    if control := against_control(record):
-        lines += [control, ""]
+    for said in (effect(record, Split.UNSEEN_FAMILIES), against_control(record)):
+        lines += [said, ""] if said else []
     if found := rows(record):
         lines += [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *found)]
-        lines += ["", "Brackets: 95 % intervals for new tasks of the same kind.", ""]
+        lines += ["", "Brackets: confidence intervals for new tasks of the same kind.", ""]
     lines += [f"- {gap}" for gap in record.missing]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -54,10 +54,10 @@ PANELS = (
 )  # fmt: skip
 
 
-def training_curves(record: RunRecord) -> Markup:
+def training_curves(record: RunRecord) -> Markup | None:
     """Every panel that has rows."""
     drawn = [chart for panel in PANELS if (chart := _panel(panel, record)) is not None]
-    return tag("div", drawn, class_="charts")
+    return tag("div", drawn, class_="charts") if drawn else None
 
 
 def _panel(panel: Panel, record: RunRecord) -> Markup | None:

@@ -12,6 +12,9 @@ from services.report.markup import Markup, join, tag
 MOST_LINES = 60
 """A completion that rambles on is cut here; its diagnostics are still counted."""
 
+FURTHEST_POINTER = 24
+"""Columns further right are named: under them there would be no room for the message on a phone."""
+
 _TOKENS = re.compile(
     r"(?P<comment>//[^\n]*)"
     r'|(?P<string>b?"(?:[^"\\\n]|\\.)*"|b?\'(?:[^\'\\\n]|\\.)\')'
@@ -42,9 +45,12 @@ def listing(source: str, diagnostics: Sequence[Diagnostic], *, given: int) -> Ma
 
 
 def _remark(diagnostic: Diagnostic) -> Markup:
-    pointer = " " * (4 + max(0, diagnostic.column - 1)) + "^ "
     code = f"[{diagnostic.code}]" if diagnostic.code else ""
-    text = f"{pointer}{diagnostic.level}{code}: {diagnostic.message.partition(chr(10))[0]}"
+    message = diagnostic.message.partition("\n")[0]
+    if diagnostic.column <= FURTHEST_POINTER:
+        text = f"{' ' * (3 + diagnostic.column)}^ {diagnostic.level}{code}: {message}"
+    else:
+        text = f"    {diagnostic.level}{code} at column {diagnostic.column}: {message}"
     return tag("span", text, class_="row error" if diagnostic.level == "error" else "row warning")
 
 
