@@ -19,6 +19,10 @@ class SandboxUnavailable(FarmError):
         number = "" if errno is None else f" (errno {errno})"
         super().__init__(f"the sandbox layer '{layer}' is unavailable{number}: {detail}. To fix it: {remedy}")
 
+    def __reduce__(self) -> tuple[type[SandboxUnavailable], tuple[str, str, str, int | None]]:
+        # An exception is unpickled from its text alone unless it says otherwise, and workers raise this one.
+        return SandboxUnavailable, (self.layer, self.detail, self.remedy, self.errno)
+
 
 class UnsupportedType(FarmError):
     """A problem names a Rust type that has no wire form."""

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
-from reward_farm.errors import FarmClosed, FarmError, Overloaded
+from reward_farm.errors import FarmClosed, FarmError, Overloaded, SandboxFault
+from reward_farm.exam import prepare
 from reward_farm.judge import Judge
 from reward_farm.metrics import FarmMetrics
 from reward_farm.problem import Submission
@@ -30,6 +31,7 @@ from reward_farm.verdict import InfraFault, Scored, Verdict
 MAX_RETRIES = 2
 START_SECONDS = 120.0
 """A worker's start: Python, Ray and the sandbox's canary, on a busy machine."""
+RESTART_POLL_SECONDS = 0.5
 BATCH_SECONDS = 600.0
 """A batch in which every member runs into its limits, one by one, ends within it."""
 
@@ -42,11 +44,22 @@ class RustcWorker:
         self._settings = settings
         self._judge: Judge | None = None
 
-    def judge(self, submissions: Sequence[Submission]) -> list[Verdict]:
-        """See `Judge`. Made here and not at the start, so that its errors reach the caller with their type."""
+    def _ready(self) -> Judge:
+        """The judge, its sandbox proved. Made here and not in `__init__`, whose errors Ray turns into text.
+
+        Raises as `Judge` does.
+        """
         if self._judge is None:
             self._judge = Judge(self._settings)
-        return self._judge.judge(submissions)
+        return self._judge
+
+    def start(self) -> str:
+        """The compiler's version. Raises as `Judge` does."""
+        return self._ready().toolchain.version
+
+    def judge(self, submissions: Sequence[Submission]) -> list[Verdict]:
+        """See `Judge.judge`."""
+        return self._ready().judge(submissions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +103,8 @@ class RewardFarm:
         self._loops: list[asyncio.Task[None]] = []
         self._counts = _Counts()
         self._metrics = FarmMetrics()
+        self._unfit = 0
+        self._unusable: FarmError | None = None
         self._closed = False
 
     async def judge(self, submission: Submission) -> Verdict:
@@ -103,6 +118,9 @@ class RewardFarm:
         """
         if self._closed:
             raise FarmClosed("the farm is closed; make a new one")
+        if self._unusable is not None:
+            raise self._unusable
+        prepare(submission.problem)  # here, so that a malformed problem fails nobody else
         if len(self._queue) >= self._settings.max_queue:
             raise Overloaded(f"{len(self._queue)} submissions wait already (farm.max_queue): wait for verdicts first")
         if not self._loops:
@@ -137,43 +155,62 @@ class RewardFarm:
         self._queue.clear()
 
     async def _feed(self, worker: Any) -> None:
-        """One worker's life: take what waits, judge it, again."""
+        """One worker's life: start, take what waits, judge it, again."""
         while True:
-            while not self._queue:
-                self._arrived.clear()
-                await self._arrived.wait()
-            batch = [self._queue.popleft() for _ in range(min(self._settings.max_batch, len(self._queue)))]
             try:
-                self._metrics.queued(len(self._queue))
-                await self._judge_batch(worker, batch)
-            except asyncio.CancelledError:
-                self._fail(batch, FarmClosed("the farm was closed before this submission was judged"))
-                raise
-            except Exception as error:  # whoever waits must hear of it: a dead feeder would leave them waiting for ever
-                self._fail(batch, FarmError(f"the farm failed on a batch: {error!r}"))
-                raise
-
-    async def _judge_batch(self, worker: Any, batch: list[_Waiting]) -> None:
-        started = time.monotonic()
-        submissions = [waiting.submission for waiting in batch]
-        try:
-            limit = START_SECONDS + BATCH_SECONDS
-            verdicts = await asyncio.wait_for(_result(worker.judge.remote(submissions)), limit)
-        except FarmError as error:
-            self._fail(batch, error)
-            return
-        except (RayError, TimeoutError) as error:
-            cause = getattr(error, "cause", None)
-            if isinstance(cause, FarmError):
-                self._fail(batch, cause)
+                await _started(worker)
+            except FarmError as error:
+                self._lost(error)
                 return
-            # The worker died. Ray starts it anew; alone, a submission that kills workers takes no sibling with it.
-            self._again(batch, [InfraFault(w.submission.id, f"the worker died: {error}"[:300]) for w in batch])
-            return
+            while await self._judge_batch(worker, await self._take()):
+                pass
+
+    async def _take(self) -> list[_Waiting]:
+        """What waits, up to a batch, as soon as anything does. A retry goes alone: it may be what kills workers."""
+        while True:
+            while self._queue and self._queue[0].verdict.done():  # its caller gave up
+                self._queue.popleft()
+            if self._queue:
+                break
+            self._arrived.clear()
+            await self._arrived.wait()
+        batch = [self._queue.popleft()]
+        while (
+            self._queue and len(batch) < self._settings.max_batch and not (batch[0].attempts + self._queue[0].attempts)
+        ):
+            batch.append(self._queue.popleft())
+        self._metrics.queued(len(self._queue))
+        return batch
+
+    async def _judge_batch(self, worker: Any, batch: list[_Waiting]) -> bool:
+        """Whether the worker lived through the batch."""
+        started = time.monotonic()
+        try:
+            verdicts = await asyncio.wait_for(
+                _result(worker.judge.remote([waiting.submission for waiting in batch])), BATCH_SECONDS
+            )
+        except asyncio.CancelledError:
+            self._fail(batch, FarmClosed("the farm was closed before this submission was judged"))
+            raise
+        except (RayError, TimeoutError) as error:
+            if isinstance(error, TimeoutError):
+                ray.kill(worker, no_restart=False)
+            reason = f"the worker failed: {str(error)[-300:]}"
+            self._again(batch, [InfraFault(waiting.submission.id, reason) for waiting in batch])
+            return False
         seconds = time.monotonic() - started
         self._counts.worker_seconds += seconds
         self._metrics.judged(verdicts, seconds)
         self._again(batch, verdicts)
+        return True
+
+    def _lost(self, error: FarmError) -> None:
+        """A worker can't judge where it is. With the last one, the farm can't."""
+        self._unfit += 1
+        if self._unfit == len(self._workers):
+            self._unusable = error
+            self._fail(self._queue, error)
+            self._queue.clear()
 
     def _again(self, batch: Sequence[_Waiting], verdicts: Sequence[Verdict]) -> None:
         """Hands out verdicts; faults go to the end of the queue for another worker, while tries are left."""
@@ -203,5 +240,27 @@ class RewardFarm:
                 waiting.verdict.set_exception(error)
 
 
-async def _result(reference: Any) -> list[Verdict]:
-    return await reference  # type: ignore[no-any-return]
+async def _started(worker: Any) -> None:
+    """Waits until the worker's sandbox is proved, also while Ray starts the worker anew.
+
+    Raises what `Judge` raises; SandboxFault if the worker does not start in time.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            await asyncio.wait_for(_result(worker.start.remote()), max(0.0, deadline - time.monotonic()))
+            return
+        except RayTaskError as error:
+            if isinstance(error.cause, FarmError):
+                raise error.cause from None
+            raise SandboxFault(f"a worker could not start: {error}") from error
+        except TimeoutError as error:
+            raise SandboxFault(f"a worker did not start within {START_SECONDS:.0f} s") from error
+        except RayError as error:
+            if time.monotonic() > deadline:
+                raise SandboxFault(f"a worker keeps dying as it starts: {error}") from error
+            await asyncio.sleep(RESTART_POLL_SECONDS)
+
+
+async def _result(reference: Any) -> Any:
+    return await reference
