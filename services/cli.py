@@ -17,6 +17,7 @@ import typer
 
 from services.config import RunConfig, resolve
 from services.console import Operator, duration
+from services.environment import prepare
 from services.errors import Interrupted, explain
 from services.run_folder import RunFolder
 
@@ -47,6 +48,7 @@ def _options(debug: Annotated[bool, typer.Option("--debug", help="Show traceback
 
 def main() -> None:
     """The entry point of `ferrotype` and of `python -m services`: errors become one message and an exit code."""
+    prepare()
     try:
         app(prog_name="ferrotype")
     except Exception as error:
@@ -182,6 +184,23 @@ def tasks_build(
     bank = build_bank(seed, train_per_family=per_family)
     bank.save(output)
     print(f"{output}: {', '.join(f'{len(bank.tasks(split))} {split.value}' for split in Split)}")
+
+
+@tasks_app.command("verify")
+def tasks_verify(bank: Annotated[Path, typer.Option(help="A bank, such as RUN/data/tasks.jsonl.")]) -> None:
+    """Judge every reference solution; exits with 1 if one fails."""
+    from reward_farm.judge import Judge
+    from reward_farm.settings import FarmSettings
+    from trainer.tasks.bank import TaskBank
+    from trainer.tasks.verify import verify
+
+    with Judge(FarmSettings()) as judge:
+        report = verify(TaskBank.load(bank).all, judge.judge)
+    for failure in report.failures:
+        print(f"{failure.task_id}: {failure.reason}")
+    print(f"{report.judged - len(report.failures)} of {report.judged} references pass, reward {report.mean_reward:.1f}")
+    if not report.ok:
+        raise typer.Exit(1)
 
 
 @tasks_app.command("show")

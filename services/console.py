@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 LINE_SECONDS = 2.0
@@ -35,7 +34,7 @@ class Operator:
     def say(self, text: str) -> None:
         """A line in the log and on the terminal."""
         self._write(text)
-        self._console.print(escape(text))
+        self._console.print(text, markup=False)
 
     def record(self, text: str) -> None:
         """Lines in the log alone."""
@@ -57,10 +56,11 @@ class Operator:
             self._advance_bar(name, step, total, shown)
         if now - self._written >= LINE_SECONDS or step >= total:
             self._written = now
-            line = f"{name} {step}/{total} {shown} eta={duration(self._pace.seconds_for(total - step))}"
+            eta = f"eta={duration(self._pace.seconds_for(total - step))}"
+            line = " ".join(filter(None, (name, f"{step}/{total}", shown, eta)))
             self._write(line)
             if not self._console.is_terminal:
-                self._console.print(escape(line))
+                self._console.print(line, markup=False)
 
     def close(self) -> None:
         """End the bar and the log."""

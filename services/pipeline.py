@@ -28,6 +28,7 @@ from types import FrameType
 from typing import Any
 
 from services.console import Operator, duration
+from services.environment import threads
 from services.errors import Interrupted, PhaseError
 from services.events import Done, Event, Failed, Note, Progress, events
 from services.memory import MemoryWatch
@@ -190,22 +191,8 @@ def _ended_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def _environment(phase: Phase) -> dict[str, str]:
-    """Threads and quiet for the libraries of a phase; what the operator has set stays."""
-    # Beside Ray, vLLM and rustc a second OpenMP thread only spins for a busy core; alone, every core counts.
-    threads = str(os.cpu_count() or 1) if phase.alone else "1"
-    ours = {
-        "OMP_NUM_THREADS": threads,
-        "GOMP_SPINCOUNT": "1000",
-        "TOKENIZERS_PARALLELISM": "true" if phase.alone else "false",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
-    return {**ours, **os.environ, "PYTHONPATH": path}
+    return {**threads(phase.alone), **os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def _cause(code: int) -> str:

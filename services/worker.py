@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from services.config import RunConfig
+from services.environment import prepare
 from services.errors import Interrupted, explain
 from services.events import Done, Failed, Reporter
 from services.run_folder import RunFolder
@@ -34,6 +35,7 @@ class PhaseModule(Protocol):
 def main(name: str, root: Path, descriptor: int) -> int:
     """Run one phase and report its end. Returns the exit code."""
     die_with_parent()
+    prepare()
     faulthandler.enable()
     signal.signal(signal.SIGTERM, _stop)
     # Processes that the phase starts must not hold the pipe: the parent reads until it closes.

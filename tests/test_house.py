@@ -53,11 +53,7 @@ def test_nobody_names_a_file_utils() -> None:
 def test_locks_pin_every_package_and_agree_with_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *(r for rs in project["optional-dependencies"].values() for r in rs)]
-    exact = dict(
-        r.split("[")[0].split("==") if "[" not in r else (r.split("[")[0], r.split("==")[1])
-        for r in wanted
-        if "==" in r
-    )
+    exact = {r.split("==")[0].split("[")[0]: r.split("==")[1] for r in wanted if "==" in r}
     locks = {name: _lock(name) for name in ("cpu", "gpu", "farm")}
     for name, version in exact.items():
         found = {lock: pins[name] for lock, pins in locks.items() if name in pins}

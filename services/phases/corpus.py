@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from reward_farm.judge import Judge
 from services.config import RunConfig
 from services.events import Reporter
 from services.run_folder import RunFolder
 from trainer.corpus.build import build_corpus
 from trainer.tasks.bank import TaskBank, build_bank
 from trainer.tasks.document import END, training_documents
+from trainer.tasks.errors import TaskBankError
 from trainer.tasks.task import Split
+from trainer.tasks.verify import verify
+
+VERIFIED = 64
+"""References judged of each split: the tests prove every one, this shows that it holds with this machine's rustc."""
 
 
 def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, object]:
     """`data/tasks.jsonl`, `data/tokenizer/`, `data/rust_tokens.bin` and `data/task_tokens.bin`."""
-    bank = _bank(run, config)
+    bank = _bank(run, config, reporter)
     held_out = len(bank.tasks(Split.UNSEEN_TASKS)), len(bank.tasks(Split.UNSEEN_FAMILIES))
     families = len({task.family for task in bank.all})
     reporter.note(
@@ -47,13 +53,26 @@ def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, obje
     }
 
 
-def _bank(run: RunFolder, config: RunConfig) -> TaskBank:
-    """The run's tasks: those on disk, if a kill came after they were written."""
+def _bank(run: RunFolder, config: RunConfig, reporter: Reporter) -> TaskBank:
+    """The run's tasks: those on disk, if a kill came after they were written.
+
+    Raises:
+        TaskBankError: this machine's compiler does not accept a reference solution.
+    """
     if run.tasks.exists():
         return TaskBank.load(run.tasks)
     settings = config.tasks
     bank = build_bank(
         settings.seed, settings.train_per_family, settings.unseen_tasks_per_family, settings.unseen_family_tasks
     )
+    with Judge(config.farm) as judge:
+        report = verify([task for split in Split for task in bank.sample(split, VERIFIED)], judge.judge)
+    if not report.ok:
+        worst = report.failures[0]
+        raise TaskBankError(
+            f"{len(report.failures)} of {report.judged} reference solutions fail here, first {worst.task_id}: "
+            f"{worst.reason}. Take a rustc as new as README.md asks for."
+        )
+    reporter.note(f"{report.judged} reference solutions judged, all pass; mean reward {report.mean_reward:.1f} of 30")
     bank.save(run.tasks)
     return bank
