@@ -27,36 +27,30 @@ def reward(
 
     A task without cases is scored on the other parts, scaled up so that its best is the same.
     """
+    scale = 1.0 if total_cases else _scale_without_tests(weights)
     if outcome not in _PARSED:
         return RewardBreakdown()
     if outcome not in _COMPILED:
-        return RewardBreakdown(parses=weights.parses)
+        return RewardBreakdown(parses=weights.parses * scale)
     passed = sum(case.status == "passed" for case in cases)
-    all_passed = outcome is Outcome.PASSED
-    parts = RewardBreakdown(
-        parses=weights.parses,
-        compiles=weights.compiles,
-        no_warnings=max(0.0, weights.no_warnings - weights.per_warning * warnings),
-        tests=(weights.test_share * passed / total_cases if total_cases else 0.0) + weights.all_tests * all_passed,
-        quality=quality(metrics, weights) if all_passed and metrics is not None else 0.0,
-    )
-    if total_cases:
-        return parts
-    rest = weights.parses + weights.compiles + weights.no_warnings + _quality_points(weights)
-    scale = (rest + weights.test_share + weights.all_tests) / rest
+    right = outcome is Outcome.PASSED
+    tests = weights.test_share * passed / total_cases + weights.all_tests * right if total_cases else 0.0
     return RewardBreakdown(
-        parses=parts.parses * scale,
-        compiles=parts.compiles * scale,
-        no_warnings=parts.no_warnings * scale,
-        quality=parts.quality * scale,
+        parses=weights.parses * scale,
+        compiles=weights.compiles * scale,
+        no_warnings=max(0.0, weights.no_warnings - weights.per_warning * warnings) * scale,
+        tests=tests,
+        quality=quality(metrics, weights) * scale if right and metrics is not None else 0.0,
     )
 
 
 def quality(metrics: SyntaxMetrics, weights: RewardWeights) -> float:
     """Points for style: documented, no panicking calls, iterators or pattern-based code, simple.
 
-    Error handling is paid in full where nothing can panic: a function that cannot fail needs no `Result`.
+    Error handling is paid in full where nothing can panic: a function that cannot fail needs no `Result`. Straight-line
+    code is idiomatic as it is; else an iterator would be forced into it for the points.
     """
+    idiomatic = metrics.uses_iterators_or_closures or metrics.cyclomatic_complexity <= 1.0
     documented = metrics.documented_functions / max(1, metrics.functions)
     handled = 1.0 / (1 + metrics.panicking_calls)
     over = (metrics.cyclomatic_complexity - SIMPLE_ENOUGH) / (TOO_COMPLEX - SIMPLE_ENOUGH)
@@ -64,10 +58,13 @@ def quality(metrics: SyntaxMetrics, weights: RewardWeights) -> float:
     return (
         weights.docs * documented
         + weights.error_handling * handled
-        + weights.idioms * metrics.uses_iterators_or_closures
+        + weights.idioms * idiomatic
         + weights.complexity * simple
     )
 
 
-def _quality_points(weights: RewardWeights) -> float:
-    return weights.docs + weights.error_handling + weights.idioms + weights.complexity
+def _scale_without_tests(weights: RewardWeights) -> float:
+    """What makes the other parts add up to the same best."""
+    quality_points = weights.docs + weights.error_handling + weights.idioms + weights.complexity
+    rest = weights.parses + weights.compiles + weights.no_warnings + quality_points
+    return (rest + weights.test_share + weights.all_tests) / rest

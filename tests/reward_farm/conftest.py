@@ -1,0 +1,45 @@
+"""A real judge: real rustc, real bubblewrap."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+
+os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "DO_NOT_TRACK": "1"}
+
+import pytest
+
+from reward_farm.judge import Judge
+from reward_farm.problem import Problem, Submission
+from reward_farm.settings import FarmSettings
+from reward_farm.verdict import Scored
+
+JudgeAll = Callable[[Mapping[str, tuple[str, Problem]]], dict[str, Scored]]
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> FarmSettings:
+    """Folders of its own, so that the first test also proves that the harness builds; and nothing remembered."""
+    return FarmSettings(
+        cache_dir=tmp_path_factory.mktemp("cache"), scratch_dir=tmp_path_factory.mktemp("scratch"), cache_size=0
+    )
+
+
+@pytest.fixture(scope="session")
+def judge(settings: FarmSettings) -> Iterator[Judge]:
+    with Judge(settings) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def judge_all(judge: Judge) -> JudgeAll:
+    """Verdicts by name. Every one must be a verdict about the candidate: a fault of ours fails the test."""
+
+    def run(candidates: Mapping[str, tuple[str, Problem]]) -> dict[str, Scored]:
+        verdicts = judge.judge([Submission(name, source, problem) for name, (source, problem) in candidates.items()])
+        assert [verdict.id for verdict in verdicts] == list(candidates)
+        faults = [verdict for verdict in verdicts if not isinstance(verdict, Scored)]
+        assert not faults
+        return {verdict.id: verdict for verdict in verdicts if isinstance(verdict, Scored)}
+
+    return run
