@@ -98,6 +98,8 @@ class RunConfig(BaseModel):
 
     seed: int = 0
     """Of everything random: a section whose own seed is not given takes this one."""
+    start_from: Path | None = None
+    """A causal LM in Hugging Face's form to improve: RL starts from it, and nothing is pre-trained."""
     corpus: CorpusSettings = CorpusSettings()
     tasks: TaskSettings = TaskSettings()
     model: ModelShape = ModelShape()
@@ -124,7 +126,7 @@ class RunConfig(BaseModel):
             raise ValueError(
                 f"rollout.max_model_len ({self.rollout.max_model_len}) must hold a prompt and {longest} tokens"
             )
-        if self.rollout.max_model_len > self.model.max_positions:
+        if self.start_from is None and self.rollout.max_model_len > self.model.max_positions:
             raise ValueError(
                 f"rollout.max_model_len ({self.rollout.max_model_len}) is beyond model.max_positions "
                 f"({self.model.max_positions})"

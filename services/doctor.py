@@ -51,6 +51,7 @@ def examine(config: RunConfig, folder: Path) -> list[Check]:
         ("packages", _packages),
         ("rustc", lambda: _rustc(config)),
         ("sandbox", lambda: _sandbox(config)),
+        ("model", lambda: _model(config)),
         ("processor", _processor),
         ("memory", _memory),
         ("disk", lambda: _disk(folder)),
@@ -126,6 +127,17 @@ def _sandbox(config: RunConfig) -> Check:
     return Check("sandbox", Health.OK, ", ".join(report.layers))
 
 
+def _model(config: RunConfig) -> Check:
+    folder = config.start_from
+    if folder is None:
+        return Check("model", Health.OK, "trained from nothing")
+    lacking = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
+    if lacking or not any(folder.glob("*.safetensors")):
+        remedy = "Set start_from to a folder with config.json, *.safetensors and tokenizer.json."
+        return Check("model", Health.MISSING, f"{folder} is no causal LM in Hugging Face's form", remedy)
+    return Check("model", Health.OK, str(folder))
+
+
 def _processor() -> Check:
     return Check("processor", Health.OK, f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}")
 
@@ -151,7 +163,14 @@ def _disk(folder: Path) -> Check:
 
 def _gpu(config: RunConfig) -> Check:
     names = gpu_names()
-    if not names and config.pretrain.device.startswith("cuda"):
-        remedy = "Take --preset embedded, or DEVICE=cpu."
-        return Check("gpu", Health.MISSING, f"none, and this configuration trains on {config.pretrain.device}", remedy)
+    wanted = {
+        "pretrain.device": config.pretrain.device.startswith("cuda"),
+        "grpo.gpus_per_learner": config.grpo.gpus_per_learner > 0,
+        "rollout.gpus_per_replica": config.rollout.gpus_per_replica > 0,
+    }
+    if not names and any(wanted.values()):
+        keys = ", ".join(key for key, is_wanted in wanted.items() if is_wanted)
+        return Check(
+            "gpu", Health.MISSING, f"none, and this configuration uses one ({keys})", "Take --preset embedded."
+        )
     return Check("gpu", Health.OK if names else Health.NOTE, "; ".join(names) or "none: training runs on the CPU")

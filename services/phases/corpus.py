@@ -18,13 +18,15 @@ VERIFIED = 64
 
 
 def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, object]:
-    """`data/tasks.jsonl`, `data/tokenizer/`, `data/rust_tokens.bin` and `data/task_tokens.bin`."""
+    """`data/tasks.jsonl`; and, to train a model from nothing, `tokenizer/`, `rust_tokens.bin` and `task_tokens.bin`."""
     bank = _bank(run, config, reporter)
     held_out = len(bank.tasks(Split.UNSEEN_TASKS)), len(bank.tasks(Split.UNSEEN_FAMILIES))
     families = len({task.family for task in bank.all})
     reporter.note(
         f"{len(bank)} tasks of {families} families; unseen: {held_out[0]} tasks, {held_out[1]} of new families"
     )
+    if config.start_from is not None:
+        return {"tasks": len(bank)}
     documents = training_documents(config.tasks.seed, config.tasks.documents, config.tasks.chat_share)
     said = ""
 

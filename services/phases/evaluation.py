@@ -16,10 +16,13 @@ LABELS = ("base", "supervised", "rl")
 def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, object]:
     """Rates with confidence intervals, in `evaluation/<label>.json`; those on unseen tasks are the summary."""
 
-    def progress(label: str, done: int, wanted: int) -> None:
-        reporter.progress(LABELS.index(label) * wanted + done, len(LABELS) * wanted, {}, {})
+    # A model that was given is base and supervised model in one.
+    labels = LABELS if config.start_from is None else LABELS[1:]
 
-    checkpoints = {label: Path(str(run.summary(label)["checkpoint"])) for label in LABELS}
+    def progress(label: str, done: int, wanted: int) -> None:
+        reporter.progress(labels.index(label) * wanted + done, len(labels) * wanted, {}, {})
+
+    checkpoints = {label: Path(str(run.summary(label)["checkpoint"])) for label in labels}
     results = evaluate(checkpoints, run, config, run.evaluation, progress)
     return {
         f"{label}_{figure}": group.figures[figure].value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,11 +21,11 @@ PROMPTS = 20
 """Real sources that are continued by both runtimes; so many settle the question in seconds."""
 
 
-def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, object]:
+def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, object]:  # noqa: ARG001
     """`model.gguf` in ternary blocks (Q8_0 if the model is not ternary), and an F16 file beside it to compare with."""
     checkpoint = Path(str(run.summary("rl")["checkpoint"]))
     tasks = TaskBank.load(run.tasks).sample(Split.UNSEEN_TASKS, PROMPTS)
-    served: LinearType = "TQ2_0" if config.model.ternary else "Q8_0"
+    served: LinearType = "TQ2_0" if _is_ternary(checkpoint) else "Q8_0"
     whole = _export(checkpoint, run.gguf.with_name("model-f16.gguf"), "F16", tasks, reporter)
     packed = _export(checkpoint, run.gguf, served, tasks, reporter)
     return {
@@ -36,6 +37,11 @@ def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, obje
         "f16_greedy_equal": whole[1].greedy_equal,
         "prompts": whole[1].prompts,
     }
+
+
+def _is_ternary(checkpoint: Path) -> bool:
+    config = json.loads((checkpoint / "config.json").read_text())
+    return bool((config.get("ferrotype") or {}).get("ternary"))
 
 
 def _export(

@@ -14,7 +14,9 @@ from trainer.pretrain import StepRecord, pretrain
 
 
 def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, object]:
-    """Steps `pretrain.base_steps` to `pretrain.target_steps`."""
+    """Steps `pretrain.base_steps` to `pretrain.target_steps`; or the model that was given, as it is."""
+    if config.start_from is not None:
+        return dict(run.summary("base"))
     first, last = config.pretrain.base_steps, config.pretrain.target_steps
     start = Path(str(run.summary("base")["checkpoint"]))
     return train(

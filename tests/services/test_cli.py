@@ -117,7 +117,7 @@ def test_doctor_shows_each_check_and_fails_for_a_gpu_that_is_not_there() -> None
     if not Path("/dev/nvidiactl").exists():
         done = ferrotype("doctor", "--preset", "ci", DEVICE="cuda:0")
         assert done.returncode == 1
-        assert "trains on cuda:0" in done.stdout
+        assert "uses one (pretrain.device)" in done.stdout
 
 
 def test_what_is_missing_is_listed_with_its_remedy(tmp_path: Path) -> None:

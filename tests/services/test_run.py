@@ -1,4 +1,4 @@
-"""The whole pipeline, for real, on the preset `ci`: killed in the middle, gone on with as a job on a Ray cluster, used."""
+"""The whole pipeline, for real, on the preset `ci`: killed in the middle, gone on with as a Ray job, and used."""
 
 from __future__ import annotations
 
