@@ -27,7 +27,7 @@ from ray.rllib.utils.checkpoints import Checkpointable
 from ray.rllib.utils.metrics import LEARNER_RESULTS
 
 from reward_farm.settings import FarmSettings
-from rollout.errors import NoHealthyReplica
+from rollout.errors import NoHealthyReplica, PushFailed, ReplicaDied
 from rollout.pool import RolloutPool
 from rollout.settings import RolloutSettings
 from rollout.types import PushReport
@@ -66,8 +66,8 @@ class GRPOConfig(AlgorithmConfig):
         super().__init__(algo_class=algo_class or GRPO)
         self.rollout = RolloutSettings()
         self.farm = FarmSettings()
-        self.policy_dir: Path | None = None
-        self.reference_dir: Path | None = None
+        self.policy_dir = Path()
+        self.start_dir: Path | None = None
         self.policy_loader = load_checkpoint
         self.tasks: Any = None
         self.cursor = Cursor()
@@ -85,7 +85,7 @@ class GRPOConfig(AlgorithmConfig):
         *,
         grpo: GrpoSettings = NotProvided,
         policy_dir: Path = NotProvided,
-        reference_dir: Path = NotProvided,
+        start_dir: Path = NotProvided,
         policy_loader: Any = NotProvided,
         tasks: Any = NotProvided,
         cursor: Cursor = NotProvided,
@@ -96,8 +96,10 @@ class GRPOConfig(AlgorithmConfig):
 
         Args:
             grpo: every number of the algorithm.
-            policy_dir: the checkpoint to start from: a Hugging Face folder with a tokenizer, of ours or not.
-            reference_dir: the checkpoint that the KL term holds on to; default `policy_dir`.
+            policy_dir: the checkpoint that learners load: a Hugging Face folder with a tokenizer, of ours or not.
+            start_dir: the checkpoint that RL began with, when `policy_dir` is a later one. It must stay where it is:
+                engines come up from it (and are then pushed the policy), its tokenizer is copied into every checkpoint,
+                and the KL term holds on to it.
             policy_loader: `(Path) -> trainer.checkpoint.Checkpoint`, called in each learner.
             tasks: a `TaskSource`.
             cursor, version: where a resumed run stands.
@@ -106,7 +108,7 @@ class GRPOConfig(AlgorithmConfig):
         given = {
             "grpo": grpo,
             "policy_dir": policy_dir,
-            "reference_dir": reference_dir,
+            "start_dir": start_dir,
             "policy_loader": policy_loader,
             "tasks": tasks,
             "cursor": cursor,
@@ -125,13 +127,17 @@ class GRPOConfig(AlgorithmConfig):
         self.rollout, self.farm = rollout, farm
         return self
 
+    @property
+    def first_dir(self) -> Path:
+        """The checkpoint that RL began with."""
+        return Path(self.start_dir or self.policy_dir)
+
     def get_default_rl_module_spec(self) -> RLModuleSpec:
-        reference = self.reference_dir or self.policy_dir
         return RLModuleSpec(
             module_class=CausalLMModule,
             model_config={
                 "policy_dir": str(self.policy_dir),
-                "reference_dir": str(reference) if self.grpo.kl_coefficient else None,
+                "reference_dir": str(self.first_dir) if self.grpo.kl_coefficient else None,
                 "policy_loader": self.policy_loader,
                 "temperature": self.grpo.temperature,
             },
@@ -158,8 +164,10 @@ class GRPO(Algorithm):
         self._loop = LoopThread("grpo-collector")
         try:
             super().setup(config)
-            self._codec = Codec(self.config.policy_dir)
+            self._codec = Codec(self.config.first_dir)
             self._loop.run(self._open_services(), self.config.rollout.start_deadline_seconds)
+            if self.version:
+                self._push(self.version)
         except BaseException:
             self.cleanup()
             raise
@@ -169,9 +177,7 @@ class GRPO(Algorithm):
         from reward_farm.pool import RewardFarm
 
         self._farm = RewardFarm(self.config.farm)
-        self._pool = await RolloutPool.start(
-            self.config.policy_dir, self.config.rollout, self._codec.eos_token_id, self.version
-        )
+        self._pool = await RolloutPool.start(self.config.first_dir, self.config.rollout, self._codec.eos_token_id)
         self._collector = self._new_collector(self.config.cursor)
 
     def _new_collector(self, cursor: Cursor) -> Collector:
@@ -254,11 +260,17 @@ class GRPO(Algorithm):
         return {name: float(figures[name]) for name in LEARNER_FIGURES if name in figures}
 
     def _push(self, version: int) -> PushReport:
-        """Give the sampler the learner's weights as `version`, proved. Raises the rollout package's errors."""
+        """Give the sampler the learner's weights as `version`, proved. An engine that dies of it gets another try.
+
+        Raises the rollout package's errors.
+        """
         weights = self._on_learner(GRPOLearner.policy_weights)
-        # Three phases, and a dead engine may have to start first.
+        # Four phases, and a dead engine may have to start first.
         deadline = 4 * self.config.rollout.push_deadline_seconds + self.config.rollout.start_deadline_seconds
-        return self._loop.run(self._pool.push(weights, version), deadline)
+        try:
+            return self._loop.run(self._pool.push(weights, version), deadline)
+        except (ReplicaDied, PushFailed):
+            return self._loop.run(self._pool.push(weights, version), deadline)
 
     def evaluate_tasks(self, tasks: Sequence[Any], label: str) -> dict[str, float]:
         """`judged_metrics` of the current policy on held-out tasks; nothing of it is trained on."""
@@ -281,7 +293,7 @@ class GRPO(Algorithm):
             **progress,
         }
         path: Path = self._on_learner(
-            GRPOLearner.save_policy, directory, Path(self.config.policy_dir), step=self.version, progress=state
+            GRPOLearner.save_policy, directory, self.config.first_dir, step=self.version, progress=state
         )
         return path
 

@@ -77,7 +77,7 @@ def train(
         .training(
             grpo=settings,
             policy_dir=resumed or start,
-            reference_dir=start,
+            start_dir=start,
             policy_loader=policy_loader,
             tasks=tasks,
             cursor=Cursor(int(progress.get("next_index", 0)), tuple(progress.get("unfinished", ()))),

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from reward_farm.settings import FarmSettings
 from rollout.settings import RolloutSettings
-from trainer.checkpoint import read_manifest
+from trainer.checkpoint import load_checkpoint, read_manifest, save_checkpoint
 from trainer.grpo.errors import ResumeMismatch
 from trainer.grpo.record import IterationRecord
 from trainer.grpo.run import train
@@ -70,8 +70,12 @@ def test_synchronous_steps_are_on_policy_and_a_resumed_run_repeats_them_to_the_b
 
     resumed = tmp_path / "resumed" / "rl"
     shutil.copytree(straight / "rl-iter-1", resumed / "rl-iter-1")
-    (record,) = islice(run := start_run(SETTINGS, taught_dir, resumed), 1)
+    (record,) = islice(run := start_run(SETTINGS.model_copy(update={"checkpoint_interval": 5}), taught_dir, resumed), 1)
     run.close()
+    assert [path.name for path in resumed.iterdir()] == ["rl-iter-2"], (
+        "the one that it went on from is no longer needed"
+    )
+    assert (resumed / "rl-iter-2" / "tokenizer.json").exists()
     assert record.iteration == 2
     for name in ("reward_mean", "completion_length", "loss", "grad_norm", "tokens", "unseen_tasks/reward_mean"):
         assert record.metrics[name] == records[2].metrics[name], name
@@ -80,12 +84,11 @@ def test_synchronous_steps_are_on_policy_and_a_resumed_run_repeats_them_to_the_b
     assert read_manifest(resumed / "rl-iter-2").progress == read_manifest(straight / "rl-iter-2").progress
 
 
-@pytest.mark.slow
-def test_with_lag_the_next_groups_are_one_version_old_and_the_run_ends_by_itself(cluster, taught_dir, tmp_path):
-    settings = SETTINGS.model_copy(update={"max_lag": 1, "checkpoint_interval": 3})
-    records = list(start_run(settings, taught_dir, tmp_path / "rl"))
-    assert [record.metrics.get("staleness_max") for record in records] == [None, 0, 1, 1]
-    assert [path.name for path in (tmp_path / "rl").iterdir()] == ["rl-iter-3"]
-    assert list(start_run(settings, taught_dir, tmp_path / "rl")) == [], "nothing is left to do"
-    with pytest.raises(ResumeMismatch, match=r"grpo.temperature was 1.0 and is 0.5"):
-        next(start_run(settings.model_copy(update={"temperature": 0.5}), taught_dir, tmp_path / "rl"))
+def test_a_finished_run_is_left_alone_and_another_run_s_checkpoint_is_refused(taught_dir, tmp_path):
+    identity = {"temperature": 1.0, "tasks": ShuffledTasks(TASKS, seed=1).fingerprint}
+    progress = {"policy_version": 3, "identity": identity}
+    model = load_checkpoint(taught_dir).model
+    save_checkpoint(tmp_path / "rl-iter-3", model, taught_dir, kind="grpo", step=3, progress=progress)
+    assert list(start_run(SETTINGS, taught_dir, tmp_path)) == []
+    with pytest.raises(ResumeMismatch, match=r"rl-iter-3 belongs .* grpo.temperature was 1.0 and is 0.5"):
+        next(start_run(SETTINGS.model_copy(update={"temperature": 0.5}), taught_dir, tmp_path))
