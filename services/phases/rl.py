@@ -21,7 +21,7 @@ def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, obje
     """Iterations 0 to `grpo.iterations`, evaluated now and then on tasks that it never trains on."""
     bank = TaskBank.load(run.tasks)
     held_out = {
-        split.value: bank.sample(split, config.evaluation.unseen_tasks)
+        split.value: bank.sample(split, config.grpo.evaluation_tasks)
         for split in (Split.UNSEEN_TASKS, Split.UNSEEN_FAMILIES)
     }
     with ray_cluster(config.cluster):

@@ -29,7 +29,8 @@ PREFIX = "rl-iter-"
 FREE_TO_CHANGE = frozenset(
     (
         "iterations", "token_budget", "learners", "gpus_per_learner", "learner_threads", "checkpoint_interval",
-        "resume_seconds", "evaluation_interval", "evaluation_samples", "max_fault_share", "rollout_deadline_seconds",
+        "resume_seconds", "evaluation_interval", "evaluation_tasks", "evaluation_samples", "max_fault_share",
+        "rollout_deadline_seconds",
         "trace_samples",
     )
 )  # fmt: skip

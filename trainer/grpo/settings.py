@@ -70,6 +70,8 @@ class GrpoSettings(BaseModel):
     0 writes one every iteration, so that a kill loses only the step in flight."""
     evaluation_interval: int = Field(default=10, ge=1)
     """Iterations between evaluations on held-out tasks; the first and the last policy are always evaluated."""
+    evaluation_tasks: int = Field(default=64, ge=1)
+    """Held-out tasks of each unseen split in such an evaluation: enough for a curve; a phase of its own measures well."""
     evaluation_samples: int = Field(default=1, ge=1)
     """Completions of each held-out task in such an evaluation."""
 
