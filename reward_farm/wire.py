@@ -102,7 +102,7 @@ def decode(kind: RustType, frame: bytes) -> Value:
     reader = _Reader(frame)
     try:
         value: Value = reader.value(kind)
-    except (struct.error, UnicodeError, ValueError, IndexError, RecursionError) as error:
+    except (struct.error, ValueError, IndexError, OverflowError, TypeError) as error:
         raise BadFrame(f"not a `{kind}`: {error}") from error
     if reader.position != len(frame):
         raise BadFrame(f"{len(frame) - reader.position} bytes follow a `{kind}`")
@@ -110,10 +110,12 @@ def decode(kind: RustType, frame: bytes) -> Value:
 
 
 class _Reader:
-    __slots__ = ("frame", "position")
+    __slots__ = ("frame", "items", "position")
 
     def __init__(self, frame: bytes) -> None:
         self.frame, self.position = frame, 0
+        self.items = len(frame)
+        """How many more items may come: items of no size (`()`) would let a short frame ask for lists without end."""
 
     def take(self, count: int) -> bytes:
         piece = self.frame[self.position : self.position + count]
@@ -124,9 +126,9 @@ class _Reader:
 
     def length(self) -> int:
         count: int = _LENGTH.unpack(self.take(4))[0]
-        # Items of no size (`()`) would let a short frame ask for a list without end.
-        if count > len(self.frame):
-            raise ValueError(f"a length of {count} in a frame of {len(self.frame)} bytes")
+        self.items -= count
+        if self.items < 0:
+            raise ValueError(f"more items than a frame of {len(self.frame)} bytes can hold")
         return count
 
     def value(self, kind: RustType) -> Any:
