@@ -170,7 +170,7 @@ class Judge:
             diagnostics=diagnostics,
             cases=cases,
             metrics=metrics,
-            timings=Timings(entrant.gate_ms, fate.milliseconds, test_ms=examined.milliseconds if examined else 0.0),
+            timings=Timings(entrant.gate_ms, fate.milliseconds, examined.milliseconds if examined else 0.0),
             isolation=LAYERS,
         )
 

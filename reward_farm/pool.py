@@ -156,14 +156,16 @@ class RewardFarm:
 
     async def _feed(self, worker: Any) -> None:
         """One worker's life: start, take what waits, judge it, again."""
-        while True:
-            try:
+        try:
+            while True:
                 await _started(worker)
-            except FarmError as error:
-                self._lost(error)
-                return
-            while await self._judge_batch(worker, await self._take()):
-                pass
+                while await self._judge_batch(worker, await self._take()):
+                    pass
+        except FarmError as error:
+            self._lost(error)
+        except Exception as error:  # who waits must hear of it: a feeder that died silently would leave them waiting
+            self._lost(FarmError(f"the farm failed: {error!r}"))
+            raise
 
     async def _take(self) -> list[_Waiting]:
         """What waits, up to a batch, as soon as anything does. A retry goes alone: it may be what kills workers."""
@@ -175,9 +177,8 @@ class RewardFarm:
             self._arrived.clear()
             await self._arrived.wait()
         batch = [self._queue.popleft()]
-        while (
-            self._queue and len(batch) < self._settings.max_batch and not (batch[0].attempts + self._queue[0].attempts)
-        ):
+        size = 1 if batch[0].attempts else self._settings.max_batch
+        while len(batch) < size and self._queue and not self._queue[0].attempts:
             batch.append(self._queue.popleft())
         self._metrics.queued(len(self._queue))
         return batch
@@ -198,10 +199,10 @@ class RewardFarm:
             reason = f"the worker failed: {str(error)[-300:]}"
             self._again(batch, [InfraFault(waiting.submission.id, reason) for waiting in batch])
             return False
+        self._again(batch, verdicts)
         seconds = time.monotonic() - started
         self._counts.worker_seconds += seconds
         self._metrics.judged(verdicts, seconds)
-        self._again(batch, verdicts)
         return True
 
     def _lost(self, error: FarmError) -> None:

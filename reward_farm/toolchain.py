@@ -17,10 +17,8 @@ from reward_farm.settings import FarmSettings
 
 JAIL_SYSROOT = "/rust"
 _REMEDY = "install Rust from https://rustup.rs (or set `rustc` in the farm's settings to the compiler's path)"
-OLDEST = (
-    1,
-    85,
-)  # `#[unsafe(no_mangle)]` is 1.82, a rust-lld that is fit to be called directly a little older than 1.85
+OLDEST = (1, 85)
+"""`#[unsafe(no_mangle)]` is 1.82; a rust-lld fit to be called directly is a little newer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +112,7 @@ def _build_harness(cache: Path, rustc: Path, report: str, libraries: tuple[Path,
     try:
         for name, source in sources.items():
             (folder / f"{name}.rs").write_bytes(source)
-        common = [
-            str(rustc),
-            "--edition",
-            "2021",
-            "-C",
-            "prefer-dynamic",
-            "-C",
-            "codegen-units=1",
-            "--out-dir",
-            str(folder),
-        ]
+        common = [str(rustc), "--edition", "2021", "-C", "prefer-dynamic", "--out-dir", str(folder)]
         _output([*common, "--crate-type", "rlib", str(folder / "rf_wire.rs")])
         _output([*common, "-C", "opt-level=1", str(folder / "rf_server.rs")])
         _link_folder(folder / "link", libraries)

@@ -84,11 +84,10 @@ class RewardBreakdown:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Milliseconds of wall time; batched stages are divided by the batch's size."""
+    """Milliseconds of wall time; what a batch shares is divided by its size."""
 
     gate_ms: float = 0.0
-    check_ms: float = 0.0
-    link_ms: float = 0.0
+    compile_ms: float = 0.0
     test_ms: float = 0.0
 
 
