@@ -17,6 +17,9 @@ from rollout.types import Completion, GenerationRequest, PushProof, VersionSpan
 # vLLM shares prompts by whole blocks of the KV cache. Its default of 128 on a CPU is longer than most prompts here.
 KV_BLOCK_TOKENS = 32
 
+MAX_BATCHED_TOKENS = 4096
+"""Tokens of one forward pass: prompts that don't fit wait for the next one, whole."""
+
 
 class VllmEngine:
     """A started engine over the model in `model_dir`. Blocks until it is up; raises whatever vLLM raises."""
@@ -34,6 +37,10 @@ class VllmEngine:
                 max_num_seqs=settings.max_num_seqs,
                 kv_cache_memory_bytes=settings.kv_cache_mb << 20,
                 block_size=KV_BLOCK_TOKENS,
+                # A seeded request whose prompt is computed in parts kills the engine on a CPU: vLLM then winds back the
+                # request's generator, which only CUDA's can. After a push every request in flight is computed anew.
+                enable_chunked_prefill=False,
+                max_num_batched_tokens=max(MAX_BATCHED_TOKENS, settings.max_model_len),
                 # Compiling takes longer than a small run gains from it.
                 enforce_eager=True,
                 # vLLM's default is the distribution before temperature, which isn't the one that was sampled from.

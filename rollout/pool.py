@@ -125,6 +125,7 @@ class RolloutPool:
         async with self._pushing:
             self._check_open()
             begin = time.perf_counter()
+            _remove_orphans()
             path = SHARED_MEMORY / f"ferrotype-{os.getpid()}-{id(self):x}.safetensors"
             try:
                 sent = {name: tensor.detach().to("cpu", _dtype(self._settings)) for name, tensor in weights.items()}
@@ -243,6 +244,14 @@ def _folder_checksums(model_dir: Path, dtype: torch.dtype) -> dict[str, str]:
         return expected_checksums(weights)
     except SafetensorError as error:
         raise ModelFolderInvalid(f"{file} can't be read: {error}. Copy or train the checkpoint again.") from error
+
+
+def _remove_orphans() -> None:
+    """Weights that a killed process left in shared memory would stay until the machine is restarted."""
+    for path in SHARED_MEMORY.glob("ferrotype-*-*.safetensors"):
+        owner = path.name.split("-")[1]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            path.unlink(missing_ok=True)
 
 
 def _write(weights: Mapping[str, torch.Tensor], size: int, path: Path) -> dict[str, str]:

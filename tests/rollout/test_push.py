@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from rollout.errors import NoHealthyReplica, PushFailed, PushUnproved, RolloutError
-from rollout.types import Completion, PushReport
+from rollout.types import Completion, GenerationRequest, PushReport
 from tests.rollout.conftest import (
     Stage,
     collect,
@@ -39,7 +40,16 @@ def test_a_push_samples_from_the_new_model(stage: Stage) -> None:
         torch.testing.assert_close(
             torch.tensor(completion.logprobs), reference_logprobs(stage.new, completion), atol=1e-4, rtol=0
         )
-    assert not list(Path("/dev/shm").glob("ferrotype-*")), "the pushed file was left behind"
+    assert not list(Path("/dev/shm").glob(f"ferrotype-{os.getpid()}-*")), "the pushed file was left behind"
+
+
+def test_a_push_removes_what_a_killed_process_left(stage: Stage) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = Path(f"/dev/shm/ferrotype-{dead.pid}-1.safetensors")
+    left.write_bytes(b"weights")
+    stage.push(stage.old, 1)
+    assert not left.exists()
 
 
 def test_a_completion_that_straddles_a_push_says_which_tokens_came_from_which_policy(stage: Stage) -> None:
@@ -87,6 +97,27 @@ async def _scribbled_on(weights: dict[str, torch.Tensor]) -> None:
         (exponent,) = file.read(1)
         file.seek(-1, os.SEEK_END)
         file.write(bytes([exponent ^ 1]))
+
+
+def test_more_tokens_in_flight_than_one_pass_takes_outlive_a_push(stage: Stage) -> None:
+    """A push makes vLLM compute every prompt again; cut into parts, seeded ones would kill the engine."""
+    wanted = [GenerationRequest(f"m{i}", tuple(1 + (i + k) % 90 for k in range(220)), 40, seed=i) for i in range(64)]
+
+    async def push_midway() -> list[Completion]:
+        done, pushed = [], None
+        async for completion in stage.pool.generate([*wanted, *requests(1, max_tokens=4)]):
+            pushed = pushed or asyncio.create_task(stage.pool.push(weights_of(stage.new), 2))
+            done.append(completion)
+        assert pushed is not None
+        await pushed
+        return done
+
+    stage.push(stage.old, 1)
+    before = {process.pid for process in engines()}
+    done = stage.run(push_midway())
+    assert len(done) == 65
+    assert {2} <= {span.version for completion in done for span in completion.versions}
+    assert {process.pid for process in engines()} == before, "an engine died and was replaced"
 
 
 @pytest.mark.parametrize(
