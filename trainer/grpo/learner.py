@@ -89,11 +89,13 @@ class GRPOLearner(TorchLearner):
         fwd_out: Mapping[str, Tensor],
     ) -> Tensor:
         """The loss of one micro-batch; a step's micro-batches sum to the loss of the step."""
-        position_T = torch.arange(1, batch[TOKENS].shape[1], device=batch[TOKENS].device)
+        logprobs_B_T = fwd_out[LOGPROBS]
+        width, count = batch[TOKENS].shape[1], logprobs_B_T.shape[1]
+        position_T = torch.arange(width - count, width, device=logprobs_B_T.device)
         completion_B_T = (position_T >= batch[TARGETS_START][:, None]) & (position_T < batch[LENGTH][:, None])
         inputs = LossInputs(
-            logprobs_B_T=fwd_out[LOGPROBS],
-            sampler_logprobs_B_T=batch[SAMPLER_LOGPROBS][:, 1:],
+            logprobs_B_T=logprobs_B_T,
+            sampler_logprobs_B_T=batch[SAMPLER_LOGPROBS][:, -count:],
             mask_B_T=completion_B_T & (batch[TOKEN_WEIGHT] > 0)[:, None],
             advantages_B=batch[ADVANTAGE],
             token_weights_B=batch[TOKEN_WEIGHT],

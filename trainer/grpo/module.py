@@ -10,7 +10,7 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor, nn
 
 from trainer.checkpoint import Checkpoint
-from trainer.grpo.batch import TOKENS
+from trainer.grpo.batch import TARGETS_START, TOKENS
 from trainer.grpo.logprobs import selected_logprobs
 
 LOGPROBS, REFERENCE_LOGPROBS = "logprobs", "reference_logprobs"
@@ -34,17 +34,18 @@ class CausalLMModule(TorchRLModule):
             self._reference = (reference.eval().requires_grad_(False),)
 
     def _forward(self, batch: dict[str, Tensor], **kwargs: Any) -> dict[str, Tensor]:  # noqa: ARG002
-        """(B, T) token ids to the (B, T - 1) log-probabilities of all but the first.
+        """(B, T) token ids to the (B, C) log-probabilities of the last C: from the earliest completion token on.
 
         There is no attention mask: rows are padded on the right, where causal attention never looks.
         """
-        ids = batch[TOKENS].long()
-        out = {LOGPROBS: self._logprobs(self.policy, ids)}
+        ids_B_T = batch[TOKENS].long()
+        count = ids_B_T.shape[1] - int(batch[TARGETS_START].min())
+        out = {LOGPROBS: self._logprobs(self.policy, ids_B_T, count)}
         for reference in self._reference:
             with torch.no_grad():
-                out[REFERENCE_LOGPROBS] = self._logprobs(reference.to(ids.device), ids)
+                out[REFERENCE_LOGPROBS] = self._logprobs(reference.to(ids_B_T.device), ids_B_T, count)
         return out
 
-    def _logprobs(self, model: nn.Module, ids_B_T: Tensor) -> Tensor:
-        logits = model(input_ids=ids_B_T, use_cache=False).logits
-        return selected_logprobs(logits[:, :-1], ids_B_T[:, 1:], self.model_config["temperature"])
+    def _logprobs(self, model: nn.Module, ids_B_T: Tensor, count: int) -> Tensor:
+        logits = model(input_ids=ids_B_T, use_cache=False, logits_to_keep=count + 1).logits
+        return selected_logprobs(logits[:, -count - 1 : -1], ids_B_T[:, -count:], self.model_config["temperature"])

@@ -28,9 +28,9 @@ class GrpoSettings(BaseModel):
     """Tasks, and so groups, in an optimizer step."""
     group_size: int = Field(default=8, ge=2)
     """Completions of one task: each other's baseline."""
-    token_budget: int = Field(default=8192, ge=64)
-    """Tokens (with padding) that the learner holds at once; a step larger than it is split into micro-batches. Memory
-    only: it changes no gradient."""
+    token_budget: int = Field(default=1024, ge=64)
+    """Tokens (with padding) that the learner holds at once; a larger step is split into micro-batches. It changes no
+    gradient, but memory and speed: a CPU is a third faster when activations stay in its caches, a GPU wants more."""
     max_lag: int = Field(default=1, ge=0, le=8)
     """Policy versions that a group may be behind when it is trained on. 0 is the exact synchronous algorithm; 1 samples
     the next groups while the learner works."""
@@ -71,7 +71,7 @@ class GrpoSettings(BaseModel):
     evaluation_interval: int = Field(default=10, ge=1)
     """Iterations between evaluations on held-out tasks; the first and the last policy are always evaluated."""
     evaluation_tasks: int = Field(default=64, ge=1)
-    """Held-out tasks of each unseen split in such an evaluation: enough for a curve; a phase of its own measures well."""
+    """Held-out tasks of each unseen split in such an evaluation: enough for a curve; its own phase measures well."""
     evaluation_samples: int = Field(default=1, ge=1)
     """Completions of each held-out task in such an evaluation."""
 

@@ -133,10 +133,10 @@ def limit_memory(monkeypatch: pytest.MonkeyPatch, learner: GRPOLearner, tokens: 
     """The forward pass raises what torch raises when a micro-batch holds more than `tokens`."""
     forward = CausalLMModule._logprobs
 
-    def limited(self, model, ids_B_T):
+    def limited(self, model, ids_B_T, count):
         if self is learner._policy_module and ids_B_T.numel() > tokens:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return forward(self, model, ids_B_T)
+        return forward(self, model, ids_B_T, count)
 
     monkeypatch.setattr(CausalLMModule, "_logprobs", limited)
 
