@@ -87,6 +87,23 @@ def run(preset: Preset = None, run_dir: RunDir = None, config: ConfigFile = None
 
 
 @app.command()
+def control(run_dir: Annotated[Path, typer.Option(help="A finished run's folder.")]) -> None:
+    """Train the supervised model on for as long as RL took, measure it, and put it beside RL in the report."""
+    from services.pipeline import CONTROL_PHASES, run_phases
+    from services.report.report import write_report
+
+    folder = RunFolder(run_dir)
+    folder.config()
+    with folder.held():
+        operator = Operator(folder.logs / f"production_training_{time.strftime('%Y%m%d_%H%M%S')}.log")
+        try:
+            run_phases(folder, operator, CONTROL_PHASES)
+            operator.say(f"report: {write_report(folder.root)}")
+        finally:
+            operator.close()
+
+
+@app.command()
 def doctor(preset: Preset = None, run_dir: RunDir = None, config: ConfigFile = None, sets: Sets = None) -> None:
     """Show what this machine has and lacks for a run. Exits with 1 if a run could not work."""
     from services.doctor import Health, examine

@@ -58,6 +58,12 @@ PHASES = (
     Phase("report", "curves, table and samples", alone=True),
 )
 
+CONTROL_PHASES = (
+    Phase("control", "further supervised training, for as long as RL took", alone=True),
+    Phase("control_evaluation", "the control arm on unseen tasks", alone=False),
+)
+"""Not part of a run; `ferrotype control` adds them to one."""
+
 Command = Callable[[Phase, RunFolder], Sequence[str]]
 
 
