@@ -50,7 +50,7 @@ class Operator:
     def progress(self, name: str, step: int, total: int, figures: Mapping[str, float]) -> None:
         """A step: a bar on a TTY; else, and in the log, a line at most every two seconds, and for the last step."""
         now = time.monotonic()
-        self._pace.mark(step, now)
+        self._pace.mark(step, total, now)
         shown = " ".join(f"{key}={value:.4g}" for key, value in figures.items())
         if self._console.is_terminal:
             self._advance_bar(name, step, total, shown)
@@ -96,15 +96,17 @@ class Pace:
     """Seconds a step, smoothed, for the ETA."""
 
     def __init__(self) -> None:
-        self._last: tuple[int, float] | None = None
+        self._last: tuple[int, int, float] | None = None
         self._seconds: float | None = None
 
-    def mark(self, step: int, now: float) -> None:
-        """`step` was done at `now`. A step lower than the last one begins anew."""
+    def mark(self, step: int, total: int, now: float) -> None:
+        """`step` of `total` was done at `now`. A lower step or another total is other work, with a pace of its own."""
+        if self._last is not None and (step < self._last[0] or total != self._last[1]):
+            self._last = self._seconds = None
         if self._last is not None and step > self._last[0]:
-            seconds = (now - self._last[1]) / (step - self._last[0])
+            seconds = (now - self._last[2]) / (step - self._last[0])
             self._seconds = seconds if self._seconds is None else 0.9 * self._seconds + 0.1 * seconds
-        self._last = (step, now)
+        self._last = (step, total, now)
 
     def seconds_for(self, steps: int) -> float | None:
         """Seconds that so many more steps will take, or None before two are known."""

@@ -8,7 +8,7 @@ import signal
 import psutil
 import pytest
 import torch
-from conftest import make_task
+from grpo_builders import make_task
 
 from reward_farm.settings import FarmSettings
 from rollout.settings import RolloutSettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import make_group
+from grpo_builders import make_group
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from conftest import make_completion, make_task, verdict_of
+from grpo_builders import make_completion, make_task, verdict_of
 
 from reward_farm.problem import Submission
 from reward_farm.verdict import Verdict

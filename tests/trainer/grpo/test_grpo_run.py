@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import make_task
+from grpo_builders import make_task
 from safetensors.torch import load_file
 
 from reward_farm.settings import FarmSettings
