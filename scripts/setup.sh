@@ -44,7 +44,8 @@ install_packages() {
     echo "setup: installing $(grep -c == "$lock") packages of $lock into .venv (some minutes, once)"
     rm -rf .venv
     "$python" -m venv .venv || fail "no virtual environment could be made. Install: sudo apt-get install python3.11-venv"
-    .venv/bin/pip install -qq --disable-pip-version-check --no-deps -r "$lock" ||
+    # --no-compile: Python compiles what is imported, when it is; compiling all of torch and vllm takes over a minute.
+    .venv/bin/pip install -qq --no-compile --disable-pip-version-check --no-deps -r "$lock" ||
         fail "the packages of $lock could not be installed (see above). Run $0 again when that is mended."
     .venv/bin/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e . ||
         fail "ferrotype itself could not be installed (see above)"

@@ -9,6 +9,8 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated
@@ -69,21 +71,14 @@ def run(preset: Preset = None, run_dir: RunDir = None, config: ConfigFile = None
     settings, folder = _configuration(preset, run_dir, config, sets)
     with folder.held():
         folder.adopt(settings)
-        operator = Operator(folder.logs / f"production_training_{time.strftime('%Y%m%d_%H%M%S')}.log")
-        try:
-            operator.say(f"run {folder.root}, log {operator.log}")
+        with _operator(folder) as operator:
             if not all(folder.finished(phase.name) for phase in PHASES):
                 require(examine(settings, folder.root))
             started = time.monotonic()
             results = run_phases(folder, operator)
             operator.say(f"all phases done; this start took {duration(time.monotonic() - started)}")
-            for line in closing_lines(results):
+            for line in closing_lines(folder, results):
                 operator.say(line)
-        except Exception as error:
-            operator.record(f"error: {explain(error) or traceback.format_exc()}")
-            raise
-        finally:
-            operator.close()
 
 
 @app.command()
@@ -94,13 +89,9 @@ def control(run_dir: Annotated[Path, typer.Option(help="A finished run's folder.
 
     folder = RunFolder(run_dir)
     folder.config()
-    with folder.held():
-        operator = Operator(folder.logs / f"production_training_{time.strftime('%Y%m%d_%H%M%S')}.log")
-        try:
-            run_phases(folder, operator, CONTROL_PHASES)
-            operator.say(f"report: {write_report(folder.root)}")
-        finally:
-            operator.close()
+    with folder.held(), _operator(folder) as operator:
+        run_phases(folder, operator, CONTROL_PHASES)
+        operator.say(f"report: {write_report(folder.root)}")
 
 
 @app.command()
@@ -236,6 +227,20 @@ def tasks_show(
         for case in task.problem.cases[:3]:
             print(f"//   {task.problem.entry}{case.args} == {case.expected!r}")
         print()
+
+
+@contextmanager
+def _operator(folder: RunFolder) -> Iterator[Operator]:
+    """The terminal and a new log; what ends the block is the log's last line."""
+    operator = Operator(folder.logs / f"production_training_{time.strftime('%Y%m%d_%H%M%S')}.log")
+    try:
+        operator.say(f"run {folder.root}, log {operator.log}")
+        yield operator
+    except Exception as error:
+        operator.record(f"error: {explain(error) or traceback.format_exc()}")
+        raise
+    finally:
+        operator.close()
 
 
 def _configuration(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -93,24 +94,23 @@ class Operator:
 
 
 class Pace:
-    """Seconds a step, smoothed, for the ETA."""
+    """Seconds a step, over the last steps, for the ETA. Engines that start slowly are soon forgotten."""
 
     def __init__(self) -> None:
-        self._last: tuple[int, int, float] | None = None
-        self._seconds: float | None = None
+        self._total = 0
+        self._marks: deque[tuple[int, float]] = deque(maxlen=20)
 
     def mark(self, step: int, total: int, now: float) -> None:
         """`step` of `total` was done at `now`. A lower step or another total is other work, with a pace of its own."""
-        if self._last is not None and (step < self._last[0] or total != self._last[1]):
-            self._last = self._seconds = None
-        if self._last is not None and step > self._last[0]:
-            seconds = (now - self._last[2]) / (step - self._last[0])
-            self._seconds = seconds if self._seconds is None else 0.9 * self._seconds + 0.1 * seconds
-        self._last = (step, total, now)
+        if total != self._total or (self._marks and step < self._marks[-1][0]):
+            self._marks.clear()
+        self._total = total
+        self._marks.append((step, now))
 
     def seconds_for(self, steps: int) -> float | None:
-        """Seconds that so many more steps will take, or None before two are known."""
-        return None if self._seconds is None else steps * self._seconds
+        """Seconds that so many more steps will take, or None before anything can be said."""
+        (first, began), (last, now) = self._marks[0], self._marks[-1]
+        return steps * (now - began) / (last - first) if len(self._marks) > 2 and last > first else None
 
 
 def duration(seconds: float | None) -> str:

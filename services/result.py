@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.run_folder import Finished
+from services.run_folder import Finished, RunFolder
 
 REQUEST = (
     """{"messages": [{"role": "user", "content": "Write a Rust function to reverse a string"}], "max_tokens": 256}"""
 )
 
 
-def closing_lines(results: Mapping[str, Finished]) -> list[str]:
+def closing_lines(run: RunFolder, results: Mapping[str, Finished]) -> list[str]:
     """Lines for the terminal and the log."""
     made = {
-        "base model": results["base"].summary["checkpoint"],
-        "supervised": results["supervised"].summary["checkpoint"],
-        "after RL": results["rl"].summary["checkpoint"],
-        "GGUF": results["export"].summary["model"],
-        "report": results["report"].summary["page"],
+        "base model": run.made("base"),
+        "supervised": run.made("supervised"),
+        "after RL": run.made("rl"),
+        "GGUF": run.made("export", "model"),
+        "report": run.made("report", "page"),
     }
     peak = max(result.peak_memory_mb for result in results.values())
     rates = results["evaluation"].summary

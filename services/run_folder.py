@@ -146,6 +146,18 @@ class RunFolder:
             )
         return result.summary
 
+    def inside(self, path: Path) -> str:
+        """A path for a summary: from the run's folder on, so that the folder may be moved."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path.absolute())
+
+    def made(self, phase: str, what: str = "checkpoint") -> Path:
+        """What a finished phase's summary says it made.
+
+        Raises:
+            RunFolderError: the phase is not done.
+        """
+        return self.root / str(self.summary(phase)[what])
+
     def _state(self, phase: str) -> Path:
         return self.root / "state" / f"{phase}.json"
 

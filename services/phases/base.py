@@ -15,7 +15,7 @@ from trainer.model import build_model
 def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, object]:
     """Steps 0 to `pretrain.base_steps`; or the model that was given, as it is."""
     if config.start_from is not None:
-        return {"checkpoint": str(config.start_from.absolute())}
+        return {"checkpoint": run.inside(config.start_from)}
     torch.manual_seed(config.seed)
     model = build_model(config.model, load_tokenizer(run.tokenizer).get_vocab_size())
     parameters = sum(weight.numel() for weight in model.parameters())

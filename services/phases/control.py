@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from services.config import RunConfig
 from services.errors import RunFolderError
 from services.events import Reporter
@@ -29,7 +27,7 @@ def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, obje
         run,
         config.model_copy(update={"pretrain": longer}),
         reporter,
-        start=Path(str(supervised.summary["checkpoint"])),
+        start=run.made("supervised"),
         first=first,
         last=last,
         directory=run.checkpoints / "control",

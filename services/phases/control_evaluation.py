@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from services.config import RunConfig
 from services.evaluate import evaluate
 from services.events import Reporter
@@ -13,7 +11,7 @@ from trainer.tasks.task import Split
 
 def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, object]:
     """Rates with confidence intervals, in `evaluation/control.json`; those on unseen tasks are the summary."""
-    checkpoint = Path(str(run.summary("control")["checkpoint"]))
+    checkpoint = run.made("control")
 
     def progress(label: str, done: int, wanted: int) -> None:  # noqa: ARG001
         reporter.progress(done, wanted, {}, {})

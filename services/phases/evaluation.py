@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from services.config import RunConfig
 from services.evaluate import evaluate
 from services.events import Reporter
@@ -22,7 +20,7 @@ def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, obje
     def progress(label: str, done: int, wanted: int) -> None:
         reporter.progress(labels.index(label) * wanted + done, len(labels) * wanted, {}, {})
 
-    checkpoints = {label: Path(str(run.summary(label)["checkpoint"])) for label in labels}
+    checkpoints = {label: run.made(label) for label in labels}
     results = evaluate(checkpoints, run, config, run.evaluation, progress)
     return {
         f"{label}_{figure}": group.figures[figure].value

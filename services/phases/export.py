@@ -23,13 +23,13 @@ PROMPTS = 20
 
 def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, object]:  # noqa: ARG001
     """`model.gguf` in ternary blocks (Q8_0 if the model is not ternary), and an F16 file beside it to compare with."""
-    checkpoint = Path(str(run.summary("rl")["checkpoint"]))
+    checkpoint = run.made("rl")
     tasks = TaskBank.load(run.tasks).sample(Split.UNSEEN_TASKS, PROMPTS)
     served: LinearType = "TQ2_0" if _is_ternary(checkpoint) else "Q8_0"
     whole = _export(checkpoint, run.gguf.with_name("model-f16.gguf"), "F16", tasks, reporter)
     packed = _export(checkpoint, run.gguf, served, tasks, reporter)
     return {
-        "model": str(run.gguf),
+        "model": run.inside(run.gguf),
         "type": served,
         "megabytes": packed[0].bytes / 1e6,
         "argmax_agreement": packed[1].argmax_agreement,

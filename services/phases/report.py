@@ -10,4 +10,4 @@ from services.run_folder import RunFolder
 
 def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, object]:  # noqa: ARG001
     """`report/index.html`."""
-    return {"page": str(write_report(run.root))}
+    return {"page": run.inside(write_report(run.root))}

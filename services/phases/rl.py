@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from services.cluster import ray_cluster
 from services.config import RunConfig
 from services.events import Reporter
@@ -29,7 +27,7 @@ def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, obje
             config.grpo,
             rollout=config.rollout,
             farm=config.farm,
-            start=Path(str(run.summary("supervised")["checkpoint"])),
+            start=run.made("supervised"),
             directory=run.rl,
             tasks=ShuffledTasks(bank.tasks(Split.TRAIN), config.grpo.seed),
             evaluation=held_out,
@@ -41,7 +39,7 @@ def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, obje
             reporter.progress(record.iteration, record.last_iteration, figures, record.metrics)
             last = figures or last
             _note_evaluation(record.iteration, record.metrics, reporter)
-    return {"checkpoint": str(run.rl / f"{PREFIX}{config.grpo.iterations}"), **last}
+    return {"checkpoint": run.inside(run.rl / f"{PREFIX}{config.grpo.iterations}"), **last}
 
 
 def _short(name: str) -> str:

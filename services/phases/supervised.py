@@ -18,7 +18,7 @@ def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, obje
     if config.start_from is not None:
         return dict(run.summary("base"))
     first, last = config.pretrain.base_steps, config.pretrain.target_steps
-    start = Path(str(run.summary("base")["checkpoint"]))
+    start = run.made("base")
     return train(
         run, config, reporter, start=start, first=first, last=last, directory=run.supervised, kind="supervised"
     )
@@ -60,4 +60,4 @@ def train(
     )
     # Nothing was left to do if a kill came between the last checkpoint and the phase's state.
     recent = losses[-10:]
-    return {"checkpoint": str(checkpoint), **({"loss": sum(recent) / len(recent)} if recent else {})}
+    return {"checkpoint": run.inside(checkpoint), **({"loss": sum(recent) / len(recent)} if recent else {})}

@@ -96,7 +96,7 @@ def commands(record: RunRecord) -> Markup:
     ]
     rl = record.phases.get("rl")
     if rl and (checkpoint := rl.summary.get("checkpoint")):
-        lines += ["# measure a checkpoint again", f"ferrotype eval --checkpoint {checkpoint}"]
+        lines += ["# measure a checkpoint again", f"ferrotype eval --checkpoint {root / checkpoint}"]
     return tag("pre", tag("code", "\n".join(lines)))
 
 

@@ -145,7 +145,7 @@ def test_a_finished_run_is_not_done_again_and_says_what_it_made(tmp_path: Path) 
     done = ferrotype("run", "--run-dir", str(run.root))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("already done") == 7
-    assert "ferrotype serve --model m.gguf --port 8080" in done.stdout
+    assert f"ferrotype serve --model {run.root}/m.gguf --port 8080" in done.stdout
     body = done.stdout[done.stdout.index("-d '") + 4 :].split("'")[0]
     assert json.loads(body)["max_tokens"] == 256
     logs = list(run.logs.glob("production_training_*.log"))
