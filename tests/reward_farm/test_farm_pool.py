@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator
 
 import pytest
 import ray
@@ -17,18 +16,13 @@ from reward_farm.problem import Case, Problem, Submission
 from reward_farm.settings import FarmSettings
 from reward_farm.verdict import InfraFault, Outcome, Scored, Verdict
 
+pytestmark = pytest.mark.usefixtures("cluster")
+
 SQUARE = Problem("solve", ("i64",), "i64", (Case((2,), 4), Case((3,), 9)))
 
 
 def submission(number: int, body: str = "x * x") -> Submission:
     return Submission(f"s{number}", f"pub fn solve(x: i64) -> i64 {{ {body} }} // {number}", SQUARE)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100 << 20, logging_level="ERROR")
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")

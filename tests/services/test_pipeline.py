@@ -103,6 +103,7 @@ def test_sigkill_anywhere_and_the_same_command_finishes_with_nothing_redone(seco
 def test_sigterm_ends_the_phase_first(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     counter = run.root / "one.count"
+    handler = signal.getsignal(signal.SIGTERM)
 
     def stop_once_it_counts() -> None:
         while not counter.exists():
@@ -115,7 +116,7 @@ def test_sigterm_ends_the_phase_first(tmp_path: Path) -> None:
     before = _number(counter)
     time.sleep(0.2)
     assert _number(counter) == before > 0
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == handler
 
 
 def test_a_folder_has_one_holder_and_the_second_is_told_who(tmp_path: Path) -> None:

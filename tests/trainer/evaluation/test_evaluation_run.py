@@ -1,21 +1,9 @@
 """Two real checkpoints through one real vLLM engine and the real farm."""
 
 import asyncio
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
-os.environ |= {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_OFFLINE": "1",
-    "OMP_NUM_THREADS": "1",
-}
-
 import pytest
-import ray
 import torch
 from transformers import AutoModelForCausalLM
 
@@ -53,17 +41,6 @@ def checkpoints(bank: TaskBank, tmp_path_factory: pytest.TempPathFactory) -> dic
                 weight.mul_(5.0 if weight.ndim > 1 else 1.0)
         made[label] = save_checkpoint(root / label / "step_1", model, root / "tokenizer", kind=label, step=1)
     return made
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    """Ray, or the one that another test module still holds."""
-    ours = not ray.is_initialized()
-    if ours:
-        ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100 << 20, logging_level="ERROR")
-    yield
-    if ours:
-        ray.shutdown()
 
 
 def test_each_checkpoint_is_measured_with_its_own_weights(

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-os.environ |= {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_OFFLINE": "1",
-    "OMP_NUM_THREADS": "1",
-}
-
 import pytest
-import ray
 import torch
 from grpo_builders import SHAPE, make_policy, make_task
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -73,10 +62,3 @@ def taught_dir(tokenizer_dir: Path, tmp_path_factory: pytest.TempPathFactory) ->
         optimizer.step()
         optimizer.zero_grad()
     return save_checkpoint(tmp_path_factory.mktemp("taught") / "start", model, tokenizer_dir, kind="test", step=0)
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100 << 20, logging_level="ERROR")
-    yield
-    ray.shutdown()
