@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from trainer.tasks.bank import TaskBank
-
 from services.cluster import ray_cluster
 from services.config import RunConfig
 from services.run_folder import RunFolder
 from trainer.evaluation.evaluation import Evaluation
 from trainer.evaluation.evaluator import Progress
 from trainer.evaluation.run import evaluate_checkpoints
+from trainer.tasks.bank import TaskBank
 from trainer.tasks.task import Split
 
 
