@@ -100,7 +100,7 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def stage(cluster: None, runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
