@@ -7,10 +7,6 @@ from collections.abc import Sequence
 from reward_farm.settings import RewardWeights
 from reward_farm.verdict import CaseResult, Outcome, RewardBreakdown, SyntaxMetrics
 
-_PARSED = frozenset(Outcome) - {Outcome.REJECTED, Outcome.PARSE_ERROR, Outcome.MISSING_ITEM}
-_COMPILED = frozenset(
-    (Outcome.LINK_FAILED, Outcome.TEST_CRASH, Outcome.TEST_TIMEOUT, Outcome.TEST_FAILED, Outcome.PASSED)
-)
 SIMPLE_ENOUGH, TOO_COMPLEX = 5.0, 15.0
 """Mean cyclomatic complexity that earns all of its points, and from which none are left; linear between."""
 
@@ -28,9 +24,9 @@ def reward(
     A task without cases is scored on the other parts, scaled up so that its best is the same.
     """
     scale = 1.0 if total_cases else _scale_without_tests(weights)
-    if outcome not in _PARSED:
+    if not outcome.parsed:
         return RewardBreakdown()
-    if outcome not in _COMPILED:
+    if not outcome.compiled:
         return RewardBreakdown(parses=weights.parses * scale)
     passed = sum(case.status == "passed" for case in cases)
     right = outcome is Outcome.PASSED

@@ -30,6 +30,18 @@ class Outcome(StrEnum):
     PASSED = "passed"
     """Compiled clean and passed every hidden case (or has none)."""
 
+    @property
+    def parsed(self) -> bool:
+        """tree-sitter found no error and the required item is defined."""
+        return self not in (Outcome.REJECTED, Outcome.PARSE_ERROR, Outcome.MISSING_ITEM)
+
+    @property
+    def compiled(self) -> bool:
+        """rustc type-checked it without error."""
+        return self in (
+            Outcome.LINK_FAILED, Outcome.TEST_CRASH, Outcome.TEST_TIMEOUT, Outcome.TEST_FAILED, Outcome.PASSED,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
@@ -110,14 +122,12 @@ class Scored:
     @property
     def parsed(self) -> bool:
         """tree-sitter found no error and the required item is defined."""
-        return self.outcome not in (Outcome.REJECTED, Outcome.PARSE_ERROR, Outcome.MISSING_ITEM)
+        return self.outcome.parsed
 
     @property
     def compiled(self) -> bool:
         """rustc type-checked it without error."""
-        return self.outcome in (
-            Outcome.LINK_FAILED, Outcome.TEST_CRASH, Outcome.TEST_TIMEOUT, Outcome.TEST_FAILED, Outcome.PASSED,
-        )  # fmt: skip
+        return self.outcome.compiled
 
     @property
     def passed(self) -> bool:
