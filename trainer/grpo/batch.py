@@ -1,7 +1,8 @@
 """From judged groups to the learner's rows: advantages, token weights, padding, and which rows are computed together.
 
 Pure numpy; knows no torch and no Ray. A row is one completion with its prompt. Only rows that can move the policy are
-kept: a completion without a reward, or of a group whose rewards are all the same, has advantage 0.
+kept: a completion without a reward, or of a group whose rewards are all the same, has advantage 0. Siblings with the
+same tokens are one row that counts as often: a policy that grows sure repeats itself, and once is enough to compute.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rollout.types import Completion, VersionSpan
 from trainer.grpo.advantage import group_advantages
 from trainer.grpo.group import Group
 from trainer.grpo.settings import GrpoSettings
@@ -19,17 +21,21 @@ from trainer.grpo.settings import GrpoSettings
 Columns = dict[str, NDArray[np.generic]]
 
 TOKENS, TARGETS_START, LENGTH = "tokens", "targets_start", "length"
-SAMPLER_LOGPROBS, ADVANTAGE, TOKEN_WEIGHT = "sampler_logprobs", "advantage", "token_weight"
+SAMPLER_LOGPROBS, ADVANTAGE, TOKEN_WEIGHT, COUNT = "sampler_logprobs", "advantage", "token_weight", "count"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One completion: `prompt_ids` then `token_ids`; `logprobs` are the sampler's, one a completion token."""
+    """A completion that was sampled `count` times: `prompt_ids` then `token_ids`.
+
+    `logprobs` are the sampler's, one a completion token.
+    """
 
     prompt_ids: tuple[int, ...]
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     advantage: float
+    count: int = 1
 
     @property
     def length(self) -> int:
@@ -38,44 +44,53 @@ class Row:
 
 
 def rows_of(groups: Sequence[Group], settings: GrpoSettings) -> list[Row]:
-    """The rows that carry a gradient (all that have a reward, if there is a KL term), longest first."""
+    """The rows that carry a gradient (all that have a reward, if there is a KL term), longest first.
+
+    Siblings are one row only if the same policy versions sampled them: else their importance weights differ.
+    """
     rows = []
     for group in groups:
         advantages_G = group_advantages(group.rewards_G, group.valid_G, settings.advantage)
-        for sample, advantage, valid in zip(group.samples, advantages_G, group.valid_G, strict=True):
+        repeats: dict[tuple[float, tuple[int, ...], tuple[VersionSpan, ...]], list[Completion]] = {}
+        for sample, advantage, valid in zip(group.samples, advantages_G.tolist(), group.valid_G, strict=True):
             done = sample.completion
             if done.token_ids and valid and (advantage != 0.0 or settings.kl_coefficient):
-                rows.append(Row(done.prompt_ids, done.token_ids, done.logprobs, float(advantage)))
+                repeats.setdefault((advantage, done.token_ids, done.versions), []).append(done)
+        for (advantage, *_), (done, *others) in repeats.items():
+            rows.append(Row(done.prompt_ids, done.token_ids, done.logprobs, advantage, 1 + len(others)))
     return sorted(rows, key=lambda row: -row.length)
 
 
-def token_weights(lengths_B: NDArray[np.int64], settings: GrpoSettings) -> NDArray[np.float64]:
-    """What each token of each row counts in the loss (B,), from the completion lengths of the *whole* step.
+def token_weights(
+    lengths_B: NDArray[np.int64], counts_B: NDArray[np.int64], settings: GrpoSettings
+) -> NDArray[np.float64]:
+    """What each token of each row counts in the loss (B,), from the completion lengths and counts of the *whole* step.
 
     `dapo` and `cispo` average over the step's tokens; `grpo` over each completion, then over completions, as published;
     `dr_grpo` divides by a constant, completions times the most tokens that one may have, so that a wrong answer gets no
     cheaper by being long. The weights sum to 1 (at most 1 for `dr_grpo`).
     """
-    rows = len(lengths_B)
     if settings.loss == "grpo":
-        return 1.0 / (rows * lengths_B)
+        return counts_B / (counts_B.sum() * lengths_B)
     if settings.loss == "dr_grpo":
-        return np.full(rows, 1.0 / (rows * settings.max_completion_tokens))
-    return np.full(rows, 1.0 / lengths_B.sum())
+        return counts_B / (counts_B.sum() * settings.max_completion_tokens)
+    return counts_B / (counts_B * lengths_B).sum()
 
 
 def to_columns(rows: Sequence[Row], settings: GrpoSettings) -> Columns:
     """The step as padded arrays, one row a completion, in an order that splits evenly.
 
     Columns: `tokens` (B, T) int32; `sampler_logprobs` (B, T) fp32, 0 outside the completion; `targets_start` and
-    `length` (B,): the completion is `tokens[start:length]`; `advantage`, `token_weight` (B,) fp32.
+    `length` (B,): the completion is `tokens[start:length]`; `advantage`, `token_weight` (B,) fp32; `count` (B,) int32.
 
     RLlib gives learner i the i-th of `learners` runs of equally many rows, and each learner's gradient is averaged with
-    the others': rows are dealt out like cards, longest first, short deals filled up with rows of weight 0, and weights
+    the others': rows are dealt out like cards, longest first, short deals filled up with rows of count 0, and weights
     are times `learners`, so that the average is exactly the gradient of the whole step.
     """
     learners = max(1, settings.learners)
-    weights = token_weights(np.array([len(row.token_ids) for row in rows]), settings) * learners
+    lengths = np.array([len(row.token_ids) for row in rows])
+    counts = np.array([row.count for row in rows])
+    weights = token_weights(lengths, counts, settings) * learners
     size, width = -(-len(rows) // learners) * learners, max(row.length for row in rows)
     columns: Columns = {
         TOKENS: np.zeros((size, width), np.int32),
@@ -84,6 +99,7 @@ def to_columns(rows: Sequence[Row], settings: GrpoSettings) -> Columns:
         LENGTH: np.full(size, 2, np.int32),
         ADVANTAGE: np.zeros(size, np.float32),
         TOKEN_WEIGHT: np.zeros(size, np.float32),
+        COUNT: np.zeros(size, np.int32),
     }
     for rank, (row, weight) in enumerate(zip(rows, weights, strict=True)):
         place = rank % learners * (size // learners) + rank // learners
@@ -92,6 +108,7 @@ def to_columns(rows: Sequence[Row], settings: GrpoSettings) -> Columns:
         columns[SAMPLER_LOGPROBS][place, start : row.length] = row.logprobs
         columns[TARGETS_START][place], columns[LENGTH][place] = start, row.length
         columns[ADVANTAGE][place], columns[TOKEN_WEIGHT][place] = row.advantage, weight
+        columns[COUNT][place] = row.count
     return columns
 
 

@@ -21,7 +21,16 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from torch import Tensor
 
 from trainer.checkpoint import save_checkpoint
-from trainer.grpo.batch import ADVANTAGE, LENGTH, SAMPLER_LOGPROBS, TARGETS_START, TOKEN_WEIGHT, TOKENS, micro_batches
+from trainer.grpo.batch import (
+    ADVANTAGE,
+    COUNT,
+    LENGTH,
+    SAMPLER_LOGPROBS,
+    TARGETS_START,
+    TOKEN_WEIGHT,
+    TOKENS,
+    micro_batches,
+)
 from trainer.grpo.errors import LearnerOutOfMemory
 from trainer.grpo.loss import LossInputs, TokenStats, policy_loss, token_metrics
 from trainer.grpo.module import LOGPROBS, REFERENCE_LOGPROBS, CausalLMModule
@@ -96,9 +105,10 @@ class GRPOLearner(TorchLearner):
         inputs = LossInputs(
             logprobs_B_T=logprobs_B_T,
             sampler_logprobs_B_T=batch[SAMPLER_LOGPROBS][:, -count:],
-            mask_B_T=completion_B_T & (batch[TOKEN_WEIGHT] > 0)[:, None],
+            mask_B_T=completion_B_T & (batch[COUNT] > 0)[:, None],
             advantages_B=batch[ADVANTAGE],
             token_weights_B=batch[TOKEN_WEIGHT],
+            counts_B=batch[COUNT],
             reference_logprobs_B_T=fwd_out.get(REFERENCE_LOGPROBS),
         )
         loss, stats = policy_loss(inputs, config.grpo)

@@ -24,7 +24,8 @@ LOG_RATIO_BOUND = 20.0
 class LossInputs:
     """One micro-batch. B rows, T target positions; `mask_B_T` is true on completion tokens.
 
-    `token_weights_B` sums to 1 over a step's tokens. `reference_logprobs_B_T` is only needed with a KL coefficient.
+    `token_weights_B` sums to 1 over a step's tokens; a row that was sampled `counts_B` times already weighs as much.
+    `reference_logprobs_B_T` is only needed with a KL coefficient.
     """
 
     logprobs_B_T: Tensor
@@ -32,12 +33,13 @@ class LossInputs:
     mask_B_T: Tensor
     advantages_B: Tensor
     token_weights_B: Tensor
+    counts_B: Tensor
     reference_logprobs_B_T: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TokenStats:
-    """What the loss saw of its N completion tokens, before any truncation; detached."""
+    """What the loss saw of its N sampled tokens (those of a row as often as its count), before truncation; detached."""
 
     logprobs_N: Tensor
     log_ratios_N: Tensor
@@ -71,12 +73,10 @@ def policy_loss(inputs: LossInputs, settings: GrpoSettings) -> tuple[Tensor, Tok
         drift = (inputs.reference_logprobs_B_T - inputs.logprobs_B_T).clamp(-LOG_RATIO_BOUND, LOG_RATIO_BOUND)
         objective_B_T = objective_B_T - settings.kl_coefficient * (drift.exp() - drift - 1)
     loss = -(objective_B_T * inputs.mask_B_T * inputs.token_weights_B[:, None]).sum()
-    keep = inputs.mask_B_T
-    return loss, TokenStats(
-        inputs.logprobs_B_T.detach()[keep],
-        (inputs.logprobs_B_T - inputs.sampler_logprobs_B_T).detach()[keep],
-        clipped[keep].detach(),
-    )
+    logprobs_B_T = inputs.logprobs_B_T.detach()
+    per_token = (logprobs_B_T, logprobs_B_T - inputs.sampler_logprobs_B_T, clipped.detach())
+    sampled = inputs.mask_B_T.repeat_interleave(inputs.counts_B, dim=0)
+    return loss, TokenStats(*(values.repeat_interleave(inputs.counts_B, dim=0)[sampled] for values in per_token))
 
 
 def token_metrics(stats: list[TokenStats]) -> dict[str, float]:

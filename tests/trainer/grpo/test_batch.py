@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from grpo_builders import make_group
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rollout.types import VersionSpan
 from trainer.grpo.batch import (
     ADVANTAGE,
     LENGTH,
@@ -45,7 +48,29 @@ def test_only_rows_that_can_move_the_policy_are_kept():
 )
 def test_token_weights(loss, expected):
     settings = GrpoSettings(loss=loss, max_completion_tokens=10)
-    np.testing.assert_allclose(token_weights(np.array([2, 6]), settings), expected)
+    np.testing.assert_allclose(token_weights(np.array([2, 6]), np.array([1, 1]), settings), expected)
+    lengths = np.array([2, 6, 5])
+    repeated = token_weights(np.repeat(lengths, [3, 1, 2]), np.ones(6, np.int64), settings)
+    np.testing.assert_allclose(
+        token_weights(lengths, np.array([3, 1, 2]), settings),
+        [repeated[:3].sum(), repeated[3], repeated[4:].sum()],
+        err_msg="a row that counts three times weighs as three rows",
+    )
+
+
+def test_siblings_that_say_the_same_are_one_row():
+    group = make_group(0, [0.0, 12.0, 0.0, 12.0], [4, 5, 6, 7])
+    first, second, third, fourth = group.samples
+    twin = replace(third, completion=replace(first.completion, id="0-2"))
+    rows = rows_of([replace(group, samples=(first, second, twin, fourth))], GrpoSettings(advantage="mean"))
+    assert [(row.token_ids, row.count) for row in rows] == [
+        (fourth.completion.token_ids, 1),
+        (second.completion.token_ids, 1),
+        (first.completion.token_ids, 2),
+    ]
+    newer = replace(twin, completion=replace(twin.completion, versions=(VersionSpan(1, 0, 4),)))
+    rows = rows_of([replace(group, samples=(first, second, newer, fourth))], GrpoSettings(advantage="mean"))
+    assert [row.count for row in rows] == [1] * 4, "another policy gave it another probability"
 
 
 @given(

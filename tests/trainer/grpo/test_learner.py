@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from trainer.checkpoint import load_checkpoint
 from trainer.grpo.algorithm import LEARNER_FIGURES, GRPOConfig
-from trainer.grpo.batch import rows_of, to_columns
+from trainer.grpo.batch import Row, rows_of, to_columns
 from trainer.grpo.errors import LearnerOutOfMemory
 from trainer.grpo.group import Group, Sample
 from trainer.grpo.learner import ITERATION, GRPOLearner, learning_rate
@@ -38,8 +39,9 @@ def build(policy_dir: Path, settings: GrpoSettings) -> GRPOLearner:
     return learner
 
 
-def update(learner: GRPOLearner, groups=GROUPS, iteration: int = 0) -> dict[str, float]:
-    columns = SampleBatch(to_columns(rows_of(groups, learner.config.grpo), learner.config.grpo))
+def update(learner: GRPOLearner, groups=GROUPS, iteration: int = 0, rows: list[Row] | None = None) -> dict[str, float]:
+    rows = rows_of(groups, learner.config.grpo) if rows is None else rows
+    columns = SampleBatch(to_columns(rows, learner.config.grpo))
     batch = MultiAgentBatch({DEFAULT_MODULE_ID: columns}, env_steps=len(columns))
     figures = MetricsLogger.peek_results(learner.update(batch=batch, timesteps={ITERATION: iteration}))
     return {
@@ -64,6 +66,22 @@ def test_micro_batches_and_padding_change_no_gradient(policy_dir):
     ]
     for other in moments[1:]:
         torch.testing.assert_close(other, moments[0], rtol=1e-3, atol=1e-7)
+
+
+def test_repeated_siblings_change_no_gradient(policy_dir):
+    samples = GROUPS[1].samples
+    again = [replace(samples[i].completion, id=f"again-{i}") for i in (0, 2, 2)]
+    verdicts = [samples[i].verdict for i in (0, 2, 2)]
+    twins = tuple(Sample(done, "", verdict) for done, verdict in zip(again, verdicts, strict=True))
+    groups = [GROUPS[0], replace(GROUPS[1], samples=samples + twins)]
+    settings = GrpoSettings(max_completion_tokens=64)
+    merged, apart = build(policy_dir, settings), build(policy_dir, settings)
+    rows = rows_of(groups, settings)
+    assert sorted(row.count for row in rows) == [1, 1, 1, 1, 2, 3]
+    one_by_one = [replace(row, count=1) for row in rows for _ in range(row.count)]
+    figures = [update(merged, rows=rows), update(apart, rows=one_by_one)]
+    for name in ("loss", "grad_norm", "entropy", "logprob_gap_mean", "clip_fraction", "trained_tokens"):
+        assert figures[0][name] == pytest.approx(figures[1][name], rel=1e-4, abs=1e-6), name
 
 
 def test_with_ratio_one_the_gradient_is_reinforce(policy_dir):

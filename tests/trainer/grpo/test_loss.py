@@ -23,6 +23,7 @@ def inputs(logprobs, sampler, advantages, mask=None, weights=None, reference=Non
         mask_B_T=torch.ones_like(logprobs, dtype=torch.bool) if mask is None else torch.as_tensor(mask),
         advantages_B=torch.as_tensor(advantages, dtype=torch.float64),
         token_weights_B=torch.full((rows,), 1 / logprobs.numel(), dtype=torch.float64) if weights is None else weights,
+        counts_B=torch.ones(rows, dtype=torch.long),
         reference_logprobs_B_T=reference,
     )
 
