@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -41,6 +42,7 @@ class RunFolder:
         self.config_file = root / "config.toml"
         self.metrics_file = root / "metrics.jsonl"
         self.logs = root / "logs"
+        self.states = root / "state"
         self.data = root / "data"
         self.tasks = self.data / "tasks.jsonl"
         self.tokenizer = self.data / "tokenizer"
@@ -100,18 +102,22 @@ class RunFolder:
             yield
 
     def adopt(self, config: RunConfig) -> None:
-        """Make this folder a run of `config`; a run that is there already must be one of the same.
+        """Make this folder a run of `config`; one that has finished a phase must be a run of the same.
+
+        Before that only `data` can hold anything, pieces of a corpus: another configuration starts it afresh.
 
         Raises:
             ConfigError: the run was made with other values of keys that decide its result.
         """
         if self.config_file.exists() and (differing := changes(self.config(), config)):
-            lines = "\n".join(f"  {key}: {old!r} in the run, {new!r} now" for key, (old, new) in differing.items())
-            raise ConfigError(
-                f"{self.root} is a run with another configuration:\n{lines}\n"
-                "Take a new folder with --run-dir, or the old values. Only keys that say where and how fast may change "
-                "(cluster.*, serve.*, threads, devices, workers, replicas)."
-            )
+            if any(self.states.glob("*.json")):
+                lines = "\n".join(f"  {key}: {old!r} in the run, {new!r} now" for key, (old, new) in differing.items())
+                raise ConfigError(
+                    f"{self.root} is a run with another configuration:\n{lines}\n"
+                    "Take a new folder with --run-dir, or the old values. Only keys that say where and how fast may "
+                    "change (cluster.*, serve.*, threads, devices, workers, replicas)."
+                )
+            shutil.rmtree(self.data, ignore_errors=True)
         write_text(self.config_file, to_toml(config))
 
     def finished(self, phase: str) -> Finished | None:
@@ -159,7 +165,7 @@ class RunFolder:
         return self.root / str(self.summary(phase)[what])
 
     def _state(self, phase: str) -> Path:
-        return self.root / "state" / f"{phase}.json"
+        return self.states / f"{phase}.json"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from services.config import MAY_CHANGE, RunConfig, changes, preset_names, resolve, to_toml
 from services.errors import ConfigError
 from services.layers import known_keys
-from services.run_folder import RunFolder
+from services.run_folder import Finished, RunFolder
 
 
 @pytest.mark.parametrize("preset", preset_names())
@@ -79,6 +79,13 @@ def test_unknown_preset_and_missing_file_are_refused(tmp_path: Path) -> None:
 def test_a_run_goes_on_only_with_what_it_was_made_with(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     run.adopt(resolve("ci"))
+    run.tasks.parent.mkdir()
+    run.tasks.write_text("of the first configuration")
+    run.adopt(resolve("ci", sets=["pretrain.batch_size=8", "corpus.vocab_size=512"]))
+    assert run.config().corpus.vocab_size == 512, "nothing is finished yet: a mistake may be mended"
+    assert not run.tasks.exists(), "and nothing of the mistake is taken over"
+    run.adopt(resolve("ci"))
+    run.finish(Finished("corpus", 0.0, 0.0, 0, {}))
     run.adopt(resolve("ci", sets=["farm.workers=2", "pretrain.threads=1"]))
     assert run.config().farm.workers == 2
     with pytest.raises(ConfigError) as caught:
