@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,6 +39,11 @@ class FarmSettings(BaseModel):
     """Submissions waiting in the farm; past it `judge` refuses with `Overloaded`."""
     max_source_bytes: int = Field(default=32 * 1024, ge=256)
     edition: str = "2021"
+    clippy: bool = False
+    """Lint as well: clippy-driver takes rustc's place, at half as much again a batch."""
+    isolation: Literal["standard", "strict", "pod"] = "standard"
+    """Which layers must hold. `standard`: namespaces, Landlock, seccomp and rlimits; cgroups where we may make them.
+    `strict`: cgroups too. `pod`: no namespaces, for pods that forbid them and are a sandbox (gVisor) themselves."""
     compile_cpu_seconds: int = Field(default=4, ge=1)
     """CPU time of one rustc run, a batch or a single. Sixteen small functions take a third of a second."""
     compile_memory_mb: int = Field(default=3072, ge=256)

@@ -22,10 +22,13 @@ class Outcome(StrEnum):
     COMPILE_ERROR = "compile_error"
     COMPILER_CRASH = "compiler_crash"
     COMPILE_TIMEOUT = "compile_timeout"
+    COMPILE_MEMORY = "compile_memory"
     LINK_FAILED = "link_failed"
     """Type-checks, but code generation or linking fails."""
     TEST_CRASH = "test_crash"
     TEST_TIMEOUT = "test_timeout"
+    OUTPUT_LIMIT = "output_limit"
+    """It printed, or answered with, more than a test may."""
     TEST_FAILED = "test_failed"
     PASSED = "passed"
     """Compiled clean and passed every hidden case (or has none)."""
@@ -39,24 +42,49 @@ class Outcome(StrEnum):
     def compiled(self) -> bool:
         """rustc type-checked it without error."""
         return self in (
-            Outcome.LINK_FAILED, Outcome.TEST_CRASH, Outcome.TEST_TIMEOUT, Outcome.TEST_FAILED, Outcome.PASSED,
+            Outcome.LINK_FAILED, Outcome.TEST_CRASH, Outcome.TEST_TIMEOUT, Outcome.OUTPUT_LIMIT, Outcome.TEST_FAILED,
+            Outcome.PASSED,
         )  # fmt: skip
+
+
+class Stage(StrEnum):
+    """Where the compiler found an error, in the order in which it looks. rustc goes on after most errors."""
+
+    PARSE = "parse"
+    RESOLVE = "resolve"
+    TYPES = "types"
+    BORROW = "borrow"
+    LINT = "lint"
+    CODEGEN = "codegen"
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One rustc error or warning. `code` is None for parse and plain lifetime errors. Lines are 1-based."""
+    """One rustc or clippy error or warning. `code` is None for parse and plain lifetime errors.
+
+    Lines and columns are 1-based; the span ends before `end_column` of `end_line`.
+    """
 
     level: str
     code: str | None
     message: str
     line: int
     column: int
+    end_line: int = 0
+    end_column: int = 0
+
+    @property
+    def is_lint(self) -> bool:
+        """clippy said it, not rustc."""
+        return self.code is not None and self.code.startswith("clippy::")
 
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """A hidden case: `status` is passed, failed, crashed or timeout; `got` is the value read back, cut at 200 chars."""
+    """A hidden case: `status` is passed, failed, flaky, crashed, timeout or flooded.
+
+    `got` is the value read back, cut at 200 chars.
+    """
 
     status: str
     got: str | None = None
@@ -118,6 +146,10 @@ class Scored:
     isolation: tuple[str, ...] = ()
     """Names of the sandbox layers that it ran under; empty if it never reached the sandbox."""
     cached: bool = False
+    stage: Stage | None = None
+    """The earliest stage with an error, where it did not compile."""
+    oracle_outside: bool = True
+    """False where the expected answers had to enter the sandbox (`Problem.assertions`): weaker evidence of a pass."""
 
     @property
     def parsed(self) -> bool:

@@ -14,12 +14,18 @@ STAGES: tuple[tuple[str, str, tuple[Outcome, ...]], ...] = (
     (
         "compiles, fails tests",
         "failed",
-        (Outcome.TEST_FAILED, Outcome.TEST_CRASH, Outcome.TEST_TIMEOUT, Outcome.LINK_FAILED),
+        (
+            Outcome.TEST_FAILED,
+            Outcome.TEST_CRASH,
+            Outcome.TEST_TIMEOUT,
+            Outcome.OUTPUT_LIMIT,
+            Outcome.LINK_FAILED,
+        ),
     ),
     (
         "parses, does not compile",
         "uncompiled",
-        (Outcome.COMPILE_ERROR, Outcome.COMPILER_CRASH, Outcome.COMPILE_TIMEOUT),
+        (Outcome.COMPILE_ERROR, Outcome.COMPILER_CRASH, Outcome.COMPILE_TIMEOUT, Outcome.COMPILE_MEMORY),
     ),
     ("does not parse", "unparsed", (Outcome.PARSE_ERROR, Outcome.MISSING_ITEM)),
     ("rejected as a cheat", "rejected", (Outcome.REJECTED,)),
