@@ -45,8 +45,8 @@ class Problem:
     `params` and `returns` are Rust types as the signature writes them, e.g. `("&[i32]", "usize")` and `"Option<i32>"`.
     With no `cases` only parsing, compiling and style are judged.
 
-    `assertions` is for tests that exist only as Rust, such as third parties' benchmarks: statements that call `entry` and
-    panic where it is wrong. They replace `cases`, the types are not needed, and a verdict says that it rests on them.
+    `assertions` is for tests that exist only as Rust, such as third parties' benchmarks: statements that call `entry`
+    and panic where it is wrong. They replace `cases`, the types are not needed, and a verdict says that it rests on them.
     """
 
     entry: str
