@@ -46,7 +46,7 @@ class Problem:
     With no `cases` only parsing, compiling and style are judged.
 
     `assertions` is for tests that exist only as Rust, such as third parties' benchmarks: statements that call `entry`
-    and panic where it is wrong. They replace `cases`, the types are not needed, and a verdict says that it rests on them.
+    and panic where it is wrong. They replace `cases`, need no types, and a verdict says that it rests on them.
     """
 
     entry: str
