@@ -80,6 +80,8 @@ class Compiler:
 
     sandbox: Sandbox
     libraries: list[Library] = field(default_factory=list)
+    fallbacks: int = 0
+    """Attempts beyond the first of a call: members that erred were left out, or the batch was split."""
 
     def __enter__(self) -> Compiler:
         return self
@@ -98,7 +100,9 @@ class Compiler:
             batch = waiting.pop()
             started = time.perf_counter()
             try:
-                waiting.extend(self._attempt(batch, fates))
+                again = self._attempt(batch, fates)
+                self.fallbacks += len(again)
+                waiting.extend(again)
             except (SandboxFault, OSError) as error:
                 for unit in batch:
                     fates[unit.index].fault = str(error)

@@ -32,8 +32,34 @@ class BadValue(FarmError):
     """A case holds a value that its Rust type can't hold."""
 
 
+class BadProblem(FarmError):
+    """A document does not describe a problem."""
+
+
+class IdConflict(FarmError):
+    """An id was submitted twice, with different texts or problems."""
+
+
 class Overloaded(FarmError):
     """The farm's queue is full. Wait for verdicts before more is submitted, or raise `max_queue`."""
+
+
+class DeadlineExceeded(FarmError):
+    """No verdict came within the time that the caller gave. The same id may be submitted again."""
+
+
+class BreakerOpen(FarmError):
+    """The farm fails at most of what it is given, and takes nothing more on until `retry_after` seconds have passed."""
+
+    def __init__(self, reasons: str, retry_after: float) -> None:
+        self.reasons, self.retry_after = reasons, retry_after
+        super().__init__(
+            f"the farm takes nothing on: {reasons}. `ferrotype doctor` says what this machine lacks; mend it, and the "
+            f"farm tries again by itself with the first submission after {retry_after:.0f} s"
+        )
+
+    def __reduce__(self) -> tuple[type[BreakerOpen], tuple[str, float]]:
+        return BreakerOpen, (self.reasons, self.retry_after)
 
 
 class FarmClosed(FarmError):

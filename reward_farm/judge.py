@@ -56,6 +56,8 @@ class Judge:
         self._sandbox = Sandbox(self.toolchain, settings)
         self._examiner = Examiner(self._sandbox)
         self._memory: OrderedDict[bytes, Scored] = OrderedDict()
+        self.fallbacks = 0
+        """Compiler runs beyond the first of each batch, so far."""
 
     def __enter__(self) -> Judge:
         return self
@@ -132,6 +134,7 @@ class Judge:
         examined: dict[int, Examined] = {}
         with Compiler(self._sandbox) as compiler:
             fates = compiler.compile(batch)
+            self.fallbacks += compiler.fallbacks
             for library in compiler.libraries:
                 exams = {index: prepare(entrants[index].submission.problem) for index in library.members}
                 try:

@@ -37,6 +37,18 @@ class FarmSettings(BaseModel):
     """Candidates compiled as modules of one crate. Batches of 16 cost a fifth of singles, larger ones gain little."""
     max_queue: int = Field(default=4096, ge=1)
     """Submissions waiting in the farm; past it `judge` refuses with `Overloaded`."""
+    deadline_seconds: float | None = Field(default=None, gt=0)
+    """Longest wait for one verdict where the caller names none, queue included; past it `DeadlineExceeded`."""
+    remember_ids: int = Field(default=4096, ge=0)
+    """Answered ids that the pool remembers: such an id gets its verdict again, and with another text `IdConflict`."""
+    recycle_after: int = Field(default=10_000, ge=1)
+    """Submissions after which a worker is replaced by a fresh process, so that no leak lasts."""
+    canary_seconds: float = Field(default=120.0, gt=0)
+    """Between two proofs of a busy worker: its sandbox's canaries, an honest answer and hostile ones. Half a second."""
+    max_fault_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of the last verdicts that may be faults of ours; past it the circuit breaker opens (`BreakerOpen`)."""
+    breaker_seconds: float = Field(default=30.0, gt=0)
+    """How long an open breaker refuses everything before it lets one admission through as a trial."""
     max_source_bytes: int = Field(default=32 * 1024, ge=256)
     edition: str = "2021"
     clippy: bool = False

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from reward_farm.pool import RewardFarm
+from reward_farm.problem import Submission
 from reward_farm.settings import FarmSettings
 from reward_farm.toolchain import find_toolchain
+from reward_farm.verdict import Verdict
 from rollout.settings import RolloutSettings
 from trainer.evaluation.engine import CheckpointEngine, checkpoint_sha256
 from trainer.evaluation.errors import EvaluationError
@@ -57,7 +60,7 @@ async def evaluate_checkpoints(
                 tasks,
                 codec=codecs[label],
                 generate=partial(engine.generate, path),
-                judge=farm.judge,
+                judge=partial(_judge_as, farm, label),
                 settings=settings,
                 out_dir=out_dir,
                 in_flight=min(IN_FLIGHT, farm_settings.max_queue),
@@ -68,6 +71,11 @@ async def evaluate_checkpoints(
     finally:
         await engine.close()
         await farm.close()
+
+
+async def _judge_as(farm: RewardFarm, label: str, submission: Submission) -> Verdict:
+    """Two labels may name one checkpoint, whose samples then have the same keys, and not always the same texts."""
+    return await farm.judge(replace(submission, id=f"{label}/{submission.id}"))
 
 
 def choose_tasks(bank: TaskBank, settings: EvaluationSettings) -> list[Task]:

@@ -60,6 +60,10 @@ class TextCodec(Protocol):
         ...
 
 
+_attempts = itertools.count()
+"""Of the whole process: a farm outlives a collector, and takes no id twice for another text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """Where the sequence of tasks stands: the next index, and those begun but not yet trained on."""
@@ -94,7 +98,6 @@ class Collector:
         self._error: Exception | None = None
         self._closed = False
         self._changed = asyncio.Event()
-        self._attempts = itertools.count()
         self.discarded = 0
         """Groups given up because fewer than two completions could be judged."""
 
@@ -184,7 +187,7 @@ class Collector:
         del self._open[ticket]
 
     async def _group(self, index: int, task: Task, size: int, label: str) -> Group:
-        attempt = next(self._attempts)
+        attempt = next(_attempts)
         prompt_ids = self._codec.encode(task.prompt)
         requests = [
             GenerationRequest(
