@@ -177,8 +177,10 @@ def _reaches_out(seen: _Seen, types: set[str]) -> bool:
         case "attribute":
             return _name(node) in _REACHES_OUT
         case "impl_item":
-            # `impl From<Mine> for String` makes `x.into()` ambiguous in a sibling.
-            return not (_base(node, "type") in types or _base(node, "trait") in types | {""})
+            # `impl From<Mine> for String` makes `x.into()` ambiguous in a sibling. A name that the file declares is its
+            # own type only at the top: in a module or a block it may be std's.
+            top = node.parent is not None and node.parent.type == "source_file"
+            return not (top and (_base(node, "type") in types or _base(node, "trait") in types | {""}))
         case "crate":
             return node.parent is None or node.parent.type != "visibility_modifier"
         case "super":

@@ -13,4 +13,4 @@ ruff check .
 ruff format --check .
 mypy
 lint-imports
-exec python -m pytest -m "not soak and not gpu" "$@"
+exec python -m pytest "$@"

@@ -17,6 +17,8 @@ const NULL: c_int = 2;
 const FRAMES: c_int = 3;
 const LIBRARY: &CStr = c"/job/batch.so";
 const PANICKED: c_int = 101;
+/// First byte of what a child sends.
+const CONFINED: u8 = b'c';
 
 /// `index` of the candidate, its encoded arguments, and where its encoded answer goes.
 type Dispatch = fn(u32, &[u8], &mut Vec<u8>);
@@ -110,7 +112,10 @@ unsafe fn confine(limits: &Limits) {
 }
 
 fn call(dispatch: Dispatch, index: u32, nonce: [u8; 16], input: &[u8], limits: &Limits) -> ! {
+    let mut frames = std::mem::ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(FRAMES) });
     unsafe { confine(limits) }
+    // Said before the candidate runs, so that no exit code of its own can look like ours.
+    if frames.write_all(&[CONFINED]).is_err() { unsafe { _exit(121) } }
     let answer = std::panic::catch_unwind(|| {
         let mut out = Vec::with_capacity(256);
         out.extend_from_slice(&nonce);
@@ -121,10 +126,7 @@ fn call(dispatch: Dispatch, index: u32, nonce: [u8; 16], input: &[u8], limits: &
         out
     });
     let code = match answer {
-        Ok(frame) => {
-            let mut frames = std::mem::ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(FRAMES) });
-            if frames.write_all(&frame).is_ok() { 0 } else { 121 }
-        }
+        Ok(frame) => if frames.write_all(&frame).is_ok() { 0 } else { 121 },
         Err(payload) => { std::mem::forget(payload); PANICKED } // its Drop is the candidate's code
     };
     unsafe { _exit(code) }
