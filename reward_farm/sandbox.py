@@ -41,6 +41,11 @@ class Finished:
     """What it wrote to stderr, at most OUTPUT_LIMIT bytes."""
     flooded: bool
     late: bool
+    out_of_memory: bool = False
+    """Its memory limit ended it, by the kernel's or the allocator's word: evidence against the candidate."""
+    peak_memory_mb: float | None = None
+    """The most memory that the whole jail held; None where there is no cgroup to say so."""
+    cpu_seconds: float | None = None
 
 
 class Jail:
@@ -96,6 +101,8 @@ class Sandbox:
         """Raises SandboxUnavailable where bubblewrap or prlimit is missing."""
         self.toolchain = toolchain
         self.settings = settings
+        self.layers: tuple[str, ...] = LAYERS
+        """Names of the layers that every jail has, as a verdict tells them."""
         self._bwrap = _find("bwrap", settings.bwrap, "bubblewrap", "apt-get install bubblewrap")
         self._prlimit = _find("prlimit", None, "rlimits", "apt-get install util-linux")
         self._filter = jail_filter()
@@ -109,13 +116,15 @@ class Sandbox:
     def compile(self, workspace: Path, arguments: list[str]) -> Finished:
         """Runs rustc on `/src` (the workspace's `src`, read-only), writing to `/out` (its `out`).
 
+        It is clippy-driver where the settings ask for lints.
         Raises SandboxFault if rustc did not start.
         """
         settings, toolchain = self.settings, self.toolchain
         cpu = settings.compile_cpu_seconds
         binds = _read_only({toolchain.sysroot: JAIL_SYSROOT, toolchain.harness: "/harness", workspace / "src": "/src"})
         binds += ["--bind", str(workspace / "out"), "/out", "--dev-bind", "/dev/null", "/dev/null", "--chdir", "/out"]
-        command = [f"{JAIL_SYSROOT}/bin/rustc", "--sysroot", JAIL_SYSROOT, *arguments]
+        driver = "clippy-driver" if settings.clippy else "rustc"
+        command = [f"{JAIL_SYSROOT}/bin/{driver}", "--sysroot", JAIL_SYSROOT, *arguments]
         limits = {"cpu": f"{cpu}:{cpu + 1}", "as": settings.compile_memory_mb << 20, "fsize": 64 << 20, "nofile": 256}
         with self._start(binds, f"{JAIL_SYSROOT}/lib", command, limits) as jail:
             # A loaded machine gives a share of a core: wall time is only the bound that ends a sleeper.

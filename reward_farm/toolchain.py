@@ -58,6 +58,8 @@ def find_toolchain(settings: FarmSettings) -> Toolchain:
     linker = std_dir.parent / "bin" / "rust-lld"
     if not linker.is_file():
         raise RustcMissing(f"{sysroot} has no rust-lld ({linker}). To fix it: {_REMEDY}")
+    if settings.clippy and not (sysroot / "bin" / "clippy-driver").is_file():
+        raise RustcMissing(f"{sysroot} has no clippy-driver. To fix it: `rustup component add clippy`")
     libraries = _libraries([sysroot / "bin" / "rustc", linker, *std_dir.glob("libstd-*.so")], sysroot)
     harness = _build_harness(settings.cache_dir.expanduser(), rustc, report, libraries)
     return Toolchain(rustc, sysroot, version, host, libraries, harness)
