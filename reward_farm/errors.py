@@ -62,6 +62,10 @@ class BreakerOpen(FarmError):
         return BreakerOpen, (self.reasons, self.retry_after)
 
 
+class NotJudged(FarmError):
+    """An `InfraFault`, for a caller who knows only rewards."""
+
+
 class FarmClosed(FarmError):
     """A submission came after `close`."""
 

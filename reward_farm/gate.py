@@ -58,7 +58,8 @@ class Parsed:
     source: str
     """Without a byte order mark, and with the entry function `pub`."""
     root: Node
-    entry: Node
+    entry: Node | None
+    """The required function, where one is."""
     alone: bool
     """It could reach a sibling or change how one compiles, so it gets a crate of its own."""
     published: tuple[int, int]
@@ -68,7 +69,7 @@ class Parsed:
 
 
 def examine(source: str, entry: str, max_bytes: int, runs: bool = True) -> Parsed | Refused:
-    """What the text alone decides about a candidate that must define the function `entry`.
+    """What the text alone decides about a candidate that must define the function `entry`, if that is not empty.
 
     With `runs`, the problem has hidden cases, and parts of std are forbidden too.
     """
@@ -96,6 +97,8 @@ def examine(source: str, entry: str, max_bytes: int, runs: bool = True) -> Parse
         if seen.node.type == "attribute" and _name(seen.node) in _SILENCERS:
             row, column = seen.node.start_point
             silenced.append(Diagnostic("warning", "allow", f"`{text(seen.node)}` hides warnings", row + 1, column + 1))
+    if not entry:
+        return Parsed(source, root, None, alone, (0, 0), tuple(silenced))
     for item in root.children:
         if item.type == "function_item" and text(item.child_by_field_name("name")) == entry:
             published, line, moved = _publish(raw, item)

@@ -165,7 +165,7 @@ class Judge:
         cases = examined.cases if examined is not None else ()
         diagnostics = fate.diagnostics + parsed.silenced
         warnings = sum(diagnostic.level == "warning" for diagnostic in diagnostics)
-        metrics = measure(parsed.root, parsed.entry)
+        metrics = measure(parsed.root, parsed.entry) if parsed.entry is not None else None
         return Scored(
             id=submission.id,
             outcome=outcome,

@@ -40,7 +40,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A function that a completion must define.
+    """A function that a completion must define. With an empty `entry` and no cases, any file will do.
 
     `params` and `returns` are Rust types as the signature writes them, e.g. `("&[i32]", "usize")` and `"Option<i32>"`.
     With no `cases` only parsing, compiling and style are judged.

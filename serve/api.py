@@ -8,23 +8,19 @@ Every error has OpenAI's shape. Knows nothing of Ray: the same app runs under ba
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel, ValidationError
-from pydantic.json_schema import models_json_schema
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.answers import Job, event_stream, whole_answer
 from serve.chat import chat_prompt
 from serve.engine import LlamaCppEngine, Sampling
 from serve.errors import ApiError
-from serve.metrics import REQUEST_SECONDS, REQUESTS, ServeMetrics
+from serve.http import Counted, add_errors, document_bodies, documented_body, read_body
+from serve.metrics import ServeMetrics
 from serve.protocol import ChatRequest, CompletionRequest, ModelCard, ModelList
 from serve.scheduler import Scheduler
 from serve.settings import ServeSettings
@@ -34,8 +30,6 @@ COMPLETION_MAX_TOKENS = 16
 
 DOCUMENTED = (CompletionRequest, ChatRequest)
 
-R = TypeVar("R", CompletionRequest, ChatRequest)
-
 
 def create_app(engine: LlamaCppEngine, settings: ServeSettings, metrics: ServeMetrics | None = None) -> FastAPI:
     """The app that answers with `engine`, which must have been loaded with the same settings."""
@@ -44,21 +38,8 @@ def create_app(engine: LlamaCppEngine, settings: ServeSettings, metrics: ServeMe
     model = settings.name or engine.file.name
     app = FastAPI(title="Ferrotype", description="An OpenAI-compatible server of one GGUF model.")
 
-    app.add_middleware(_Counted, metrics=metrics)
-
-    @app.exception_handler(ApiError)
-    async def on_api_error(_: Request, error: ApiError) -> Response:
-        retry = error.retry_after_seconds
-        return JSONResponse(error.body, error.status, {} if retry is None else {"Retry-After": str(retry)})
-
-    @app.exception_handler(HTTPException)
-    async def on_http_error(request: Request, error: HTTPException) -> Response:
-        text = f"{request.method} {request.url.path}: {error.detail}. The endpoints are listed at /docs."
-        return JSONResponse(ApiError(text).body, error.status_code, error.headers)
-
-    @app.exception_handler(Exception)
-    async def on_bug(_: Request, __: Exception) -> Response:
-        return JSONResponse(ApiError("The server failed; its log says why.", kind="server_error").body, 500)
+    app.add_middleware(Counted, metrics=metrics)
+    add_errors(app)
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -77,9 +58,9 @@ def create_app(engine: LlamaCppEngine, settings: ServeSettings, metrics: ServeMe
         _check_model(model_id, model)
         return ModelCard(id=model, created=engine.file.created)
 
-    @app.post("/v1/completions", openapi_extra=_documented_body(CompletionRequest))
+    @app.post("/v1/completions", openapi_extra=documented_body(CompletionRequest))
     async def completions(request: Request) -> Response:
-        body = await _read(request, CompletionRequest, settings.max_body_bytes)
+        body = await read_body(request, CompletionRequest, settings.max_body_bytes)
         _check_model(body.model, model)
         prompts = await asyncio.to_thread(
             lambda: [engine.tokenize(prompt) if isinstance(prompt, str) else prompt for prompt in body.prompts]
@@ -87,9 +68,9 @@ def create_app(engine: LlamaCppEngine, settings: ServeSettings, metrics: ServeMe
         max_tokens = body.max_tokens or COMPLETION_MAX_TOKENS
         return await answer(body, "completions", prompts, max_tokens, body.logprobs)
 
-    @app.post("/v1/chat/completions", openapi_extra=_documented_body(ChatRequest))
+    @app.post("/v1/chat/completions", openapi_extra=documented_body(ChatRequest))
     async def chat_completions(request: Request) -> Response:
-        body = await _read(request, ChatRequest, settings.max_body_bytes)
+        body = await read_body(request, ChatRequest, settings.max_body_bytes)
         _check_model(body.model, model)
         prompt = await asyncio.to_thread(lambda: engine.tokenize(chat_prompt(engine, body.messages)))
         max_tokens = body.max_completion_tokens or body.max_tokens or engine.context_length
@@ -120,64 +101,8 @@ def create_app(engine: LlamaCppEngine, settings: ServeSettings, metrics: ServeMe
             _chain(first, events), media_type="text/event-stream", headers={"Cache-Control": "no-cache"}
         )
 
-    # The bodies are read by `_read`, so the OpenAPI document must be told of them.
-    schema = app.openapi()
-    _, definitions = models_json_schema(
-        [(documented, "validation") for documented in DOCUMENTED], ref_template="#/components/schemas/{model}"
-    )
-    schema.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
+    document_bodies(app, DOCUMENTED)
     return app
-
-
-class _Counted:
-    """Counts and times every request until its last byte, streams included."""
-
-    def __init__(self, app: ASGIApp, metrics: ServeMetrics) -> None:
-        self._app, self._metrics = app, metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        started, status = time.monotonic(), "disconnected"
-
-        async def send_counted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = str(message["status"])
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_counted)
-        finally:
-            # Route templates, not paths: a scanner must not make a series of each path that it tries.
-            route = getattr(scope.get("route"), "path", "other")
-            self._metrics.count(REQUESTS, endpoint=route, status=status)
-            self._metrics.observe(REQUEST_SECONDS, time.monotonic() - started, endpoint=route)
-        return None
-
-
-def _documented_body(body: type[BaseModel]) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{body.__name__}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-async def _read(request: Request, kind: type[R], limit: int) -> R:
-    """The request's body, whatever its Content-Type says, as strict JSON of at most `limit` bytes."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise ApiError(f"The request's body is larger than {limit} bytes.", status=413, code="body_too_large")
-    try:
-        return kind.model_validate_json(bytes(body))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        # Names of a union's members are no part of the field's path.
-        path = [str(part) for part in first["loc"] if not str(part).startswith(("str", "list[", "constrained-"))]
-        param = first.get("ctx", {}).get("param") or ".".join(path) or None
-        text = first["msg"].removeprefix("Value error, ")
-        code = first["type"] if first["type"] == "unsupported_parameter" else None
-        raise ApiError(f"{param}: {text}" if path else text, param=param, code=code) from error
 
 
 def _check_model(asked: str | None, served: str) -> None:

@@ -6,6 +6,7 @@ of a cluster.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -54,12 +55,12 @@ METRICS = (
 
 
 class ServeMetrics:
-    """Sets the declared metrics of one replica."""
+    """Sets the declared metrics of one replica, or some of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Sequence[Metric] = METRICS) -> None:
         self.registry = CollectorRegistry()
-        self._local: dict[str, Any] = {metric.name: _local(metric, self.registry) for metric in METRICS}
-        self._ray: dict[str, Any] = {metric.name: _ray(metric) for metric in METRICS}
+        self._local: dict[str, Any] = {metric.name: _local(metric, self.registry) for metric in metrics}
+        self._ray: dict[str, Any] = {metric.name: _ray(metric) for metric in metrics}
 
     def count(self, metric: Metric, by: float = 1, **tags: str) -> None:
         """Add to a counter."""
@@ -71,6 +72,11 @@ class ServeMetrics:
         """Put a value into a histogram."""
         self._labelled(metric, tags).observe(value)
         self._ray[metric.name].observe(value, tags=tags)
+
+    def requested(self, endpoint: str, status: str, seconds: float) -> None:
+        """A request was answered to its last byte."""
+        self.count(REQUESTS, endpoint=endpoint, status=status)
+        self.observe(REQUEST_SECONDS, seconds, endpoint=endpoint)
 
     def set(self, metric: Metric, value: float) -> None:
         """Set a gauge."""

@@ -1,33 +1,15 @@
-"""`ferrotype serve`: starts Ray Serve with one model, and blocks until SIGINT or SIGTERM.
-
-    check file and port ─► Ray (here, or a cluster's) ─► Serve's proxy ─► replicas load ─► ready ─► signal ─► stop
-
-What a person can get wrong is found before Ray starts. However it ends, it takes down what it started: a Ray that it
-started goes with it, and from a cluster it removes only its own application.
-"""
+"""`ferrotype serve`: hosts one model. What a person can get wrong is found before Ray starts."""
 
 from __future__ import annotations
 
-import logging
-import os
-import re
-import signal
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
+from typing import Any
 
-from serve.errors import AddressError, EngineError, ServeError
+from serve.hosting import Hosted, host
 from serve.model_file import read_model_file
 from serve.settings import ServeSettings
 
 APP_NAME = "ferrotype"
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-OBJECT_STORE_BYTES = 100 * 1024 * 1024
-"""Ray's minimum is 75 MiB; requests and answers pass beside the object store."""
 
 
 def run(settings: ServeSettings, on_ready: Callable[[str], None] = print) -> None:
@@ -40,102 +22,20 @@ def run(settings: ServeSettings, on_ready: Callable[[str], None] = print) -> Non
         ServeError: the file can't be served, the address is taken, or the replicas can't start.
     """
     file = read_model_file(settings.model)
-    address = settings.ray_address or os.environ.get("RAY_ADDRESS")
-    if not address:
-        _check_address(settings.host, settings.port)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
-    # Imported here: they take seconds, and a wrong path should be answered at once.
-    import ray
-    from ray import serve as ray_serve
+    def build() -> Any:
+        from serve.app import build
 
-    from serve.app import build
+        return build(settings.model_dump(mode="json"))
 
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    with _signals_raise():
-        try:
-            if address:
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            else:
-                ray.init(
-                    num_cpus=settings.replicas * settings.threads + 1,
-                    object_store_memory=OBJECT_STORE_BYTES,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                )
-            _raise_on_signals()  # Ray has set a SIGTERM handler of its own
-            logs = {"log_level": "ERROR", "enable_access_log": False}
-            http = {"host": settings.host, "port": settings.port}
-            ray_serve.start(proxy_location="HeadOnly", http_options=http, logging_config=logs)
-            application = build(settings.model_dump(mode="json"))
-            ray_serve.run(application, name=APP_NAME, route_prefix="/", logging_config=logs)
-            _raise_on_signals()
-            on_ready(
-                f"Serving {settings.name or file.name} at http://{settings.host}:{settings.port}/v1 (Ctrl-C stops it)"
-            )
-            threading.Event().wait()
-        except (_Stopped, SystemExit):  # Ray's own SIGTERM handler, while it starts, exits
-            pass
-        except (RuntimeError, ConnectionError, ValueError) as error:
-            cause = _replica_failure() if ray.is_initialized() else None
-            raise ServeError(
-                f"the server could not start: {cause or str(error).strip() or type(error).__name__} "
-                "(more is in /tmp/ray/session_latest/logs/serve)"
-            ) from error
-        finally:
-            for number in STOP_SIGNALS:
-                signal.signal(number, signal.SIG_IGN)  # stopping is under way
-            if ray.is_initialized():
-                ray_serve.delete(APP_NAME)  # lets answers that are under way end, for some seconds
-                ray.shutdown()
-
-
-def _replica_failure() -> str | None:
-    """Why the replicas did not start, in their own words."""
-    from ray import serve as ray_serve
-
-    application = ray_serve.status().applications.get(APP_NAME)
-    messages = [deployment.message for deployment in application.deployments.values()] if application else []
-    causes = re.findall(rf"{EngineError.__name__}: (.+)", "\n".join(messages))
-    return str(causes[-1]) if causes else None
-
-
-class _Stopped(BaseException):
-    """SIGINT or SIGTERM came."""
-
-
-def _on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    raise _Stopped
-
-
-def _raise_on_signals() -> None:
-    for number in STOP_SIGNALS:
-        signal.signal(number, _on_signal)
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Within, SIGINT and SIGTERM raise `_Stopped` in the main thread."""
-    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    _raise_on_signals()
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _check_address(host: str, port: int) -> None:
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            # As servers do, so that a port that was just left doesn't count as taken.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        raise AddressError(
-            f"can't listen on {host}:{port}: {error.strerror or error}. "
-            "Stop what uses it, or give another --port or --host."
-        ) from error
+    where = f"http://{settings.host}:{settings.port}/v1"
+    hosted = Hosted(
+        name=APP_NAME,
+        build=build,
+        host=settings.host,
+        port=settings.port,
+        ray_address=settings.ray_address,
+        cpus=settings.replicas * settings.threads,
+        ready=f"Serving {settings.name or file.name} at {where} (Ctrl-C stops it)",
+    )
+    host(hosted, on_ready)

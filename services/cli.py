@@ -172,6 +172,35 @@ def serve(
 
 
 @app.command()
+def check(
+    file: Annotated[str, typer.Argument(help="A Rust file; - reads standard input.")],
+    entry: Annotated[str, typer.Option(help="The function that it must define; none has to be there otherwise.")] = "",
+    problem: Annotated[Path | None, typer.Option(help="A problem's JSON file: its hidden cases are asked too.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The verdict as JSON.")] = False,
+    clippy: Annotated[bool, typer.Option("--clippy", help="Lint as well.")] = False,
+) -> None:
+    """Judge a Rust file as the farm judges completions. Exits with 0 if it passes, 1 if not, 2 if it was not judged."""
+    from services.check import check
+
+    raise typer.Exit(check(file, entry, problem, as_json=as_json, clippy=clippy))
+
+
+@app.command()
+def judge(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8090,
+    host: Annotated[str, typer.Option(help="127.0.0.1 answers this machine alone, 0.0.0.0 everyone.")] = "127.0.0.1",
+    workers: Annotated[int, typer.Option(min=1, help="Judges, one a core.")] = 1,
+    clippy: Annotated[bool, typer.Option("--clippy", help="Lint as well.")] = False,
+) -> None:
+    """Serve the reward farm over HTTP (POST /v1/rust/check and /v1/rewards), until Ctrl-C."""
+    from serve.judge_run import run
+    from serve.settings import JudgeSettings
+
+    farm = JudgeSettings().farm.model_copy(update={"workers": workers, "clippy": clippy})
+    run(JudgeSettings(port=port, host=host, farm=farm))
+
+
+@app.command()
 def report(run_dir: Annotated[Path, typer.Option(help="The run's folder.")]) -> None:
     """Write a run's report anew."""
     from services.report.report import write_report

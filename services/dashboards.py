@@ -6,7 +6,7 @@ A panel can't name a metric that no role exports: it is looked up when the file 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,15 @@ class Panel:
     top: float | None = None
 
 
-PANELS = (
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A heading across the dashboard; the panels up to the next one are its own."""
+
+    title: str
+
+
+PANELS: tuple[Panel | Row, ...] = (
+    Row("Training"),
     Panel("Reward", ["ferrotype_reward_mean"], top=30),
     Panel("Rates on training tasks", ["ferrotype_compile_rate", "ferrotype_test_pass_rate", "ferrotype_parse_rate"],
           "percentunit", 1),
@@ -41,7 +49,6 @@ PANELS = (
     Panel("Groups that teach nothing, completions cut off", ["ferrotype_zero_variance_share",
           "ferrotype_truncated_share", "ferrotype_distinct_share"], "percentunit", 1),
     Panel("Tokens sampled", ["ferrotype_rollout_tokens_total"]),
-    Panel("Verdicts", ["ferrotype_farm_verdicts_total"]),
     Panel("Waiting and under way", ["ferrotype_farm_queue", "ferrotype_rollout_in_flight"]),
     Panel("An iteration's time", ["ferrotype_rl_rollout_wait_seconds", "ferrotype_rl_update_seconds",
           "ferrotype_rl_push_seconds"], "s"),
@@ -51,6 +58,18 @@ PANELS = (
           "ferrotype_logprob_gap_max"]),
     Panel("Iteration and the version that replicas proved", ["ferrotype_rl_iteration",
           "ferrotype_rollout_policy_version"]),
+    Row("Reward farm"),
+    Panel("Verdicts", ["ferrotype_farm_verdicts_total", "ferrotype_farm_cached_total"]),
+    Panel("Time of a candidate by stage, and its wait", ["ferrotype_farm_stage_seconds", "ferrotype_farm_queue_seconds",
+          "ferrotype_farm_batch_seconds"], "s"),
+    Panel("Compile errors by code", ["ferrotype_farm_error_codes_total"]),
+    Panel("Cheats by kind", ["ferrotype_farm_cheats_total"]),
+    Panel("Faults of ours, and what they cost", ["ferrotype_farm_faults_total", "ferrotype_farm_retries_total",
+          "ferrotype_farm_suspects_total", "ferrotype_farm_breaker_open"]),
+    Panel("Refused, late, compiled again", ["ferrotype_farm_refused_total", "ferrotype_farm_deadlines_total",
+          "ferrotype_farm_batch_fallbacks_total"]),
+    Panel("Workers ready and replaced", ["ferrotype_farm_workers", "ferrotype_farm_recycled_total"]),
+    Panel("Workers' memory", ["ferrotype_farm_worker_memory_bytes"], "bytes"),
 )  # fmt: skip
 
 
@@ -61,12 +80,13 @@ def query(metric: Declared) -> str:
         by = f" by ({', '.join(metric.tags)})" if metric.tags else ""
         return f"sum{by} (rate({name}[$__rate_interval]))"
     if metric.kind == "histogram":
-        return f"histogram_quantile(0.95, sum by (le) (rate({name}_bucket[$__rate_interval])))"
+        by = ", ".join(("le", *metric.tags))
+        return f"histogram_quantile(0.95, sum by ({by}) (rate({name}_bucket[$__rate_interval])))"
     # Each process of a run has its own series, and a finished one's stays for minutes: the largest is the live one.
-    return f"max ({name})"
+    return f"max by ({', '.join(metric.tags)}) ({name})" if metric.tags else f"max ({name})"
 
 
-def dashboard(panels: Sequence[Panel], metrics: dict[str, Declared]) -> dict[str, Any]:
+def dashboard(panels: Sequence[Panel | Row], metrics: dict[str, Declared]) -> dict[str, Any]:
     """Grafana's JSON.
 
     Raises:
@@ -83,7 +103,7 @@ def dashboard(panels: Sequence[Panel], metrics: dict[str, Declared]) -> dict[str
         "templating": {
             "list": [{"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Source"}]
         },
-        "panels": [_panel(number, panel, metrics) for number, panel in enumerate(panels)],
+        "panels": list(_placed(panels, metrics)),
     }
 
 
@@ -92,16 +112,38 @@ def render() -> str:
     return json.dumps(dashboard(PANELS, declared()), indent=1) + "\n"
 
 
-def _panel(number: int, panel: Panel, metrics: dict[str, Declared]) -> dict[str, Any]:
+def _placed(panels: Sequence[Panel | Row], metrics: dict[str, Declared]) -> Iterator[dict[str, Any]]:
+    """Left to right and downwards, each row's heading on a line of its own."""
+    top = column = 0
+    for number, panel in enumerate(panels, 1):
+        if isinstance(panel, Row):
+            top, column = top + HEIGHT * (column > 0), 0
+            place = {"x": 0, "y": top, "w": COLUMNS * WIDTH, "h": 1}
+            yield {
+                "id": number,
+                "type": "row",
+                "title": panel.title,
+                "collapsed": False,
+                "gridPos": place,
+                "panels": [],
+            }
+            top += 1
+            continue
+        yield _panel(number, panel, metrics, {"x": column * WIDTH, "y": top, "w": WIDTH, "h": HEIGHT})
+        column = (column + 1) % COLUMNS
+        top += HEIGHT * (column == 0)
+
+
+def _panel(number: int, panel: Panel, metrics: dict[str, Declared], place: dict[str, int]) -> dict[str, Any]:
     source = {"type": "prometheus", "uid": "${datasource}"}
     shown = [metrics[name] for name in panel.metrics]
     return {
-        "id": number + 1,
+        "id": number,
         "type": "timeseries",
         "title": panel.title,
         "description": " ".join(metric.help for metric in shown),
         "datasource": source,
-        "gridPos": {"x": number % COLUMNS * WIDTH, "y": number // COLUMNS * HEIGHT, "w": WIDTH, "h": HEIGHT},
+        "gridPos": place,
         "fieldConfig": {
             "defaults": {"unit": panel.unit, "min": 0, **({"max": panel.top} if panel.top else {})},
             "overrides": [],

@@ -27,6 +27,8 @@ def test_packages_keep_to_their_borders() -> None:
     [
         "reward_farm",
         "reward_farm.problem, reward_farm.verdict, reward_farm.settings, reward_farm.errors",
+        "reward_farm.scoring, reward_farm.rendering, reward_farm.metrics, reward_farm.adapters.trl, services.check",
+        "reward_farm.adapters.verl",
         "rollout, rollout.types, rollout.settings, rollout.errors",
         "trainer, trainer.settings, trainer.errors, trainer.grpo, trainer.grpo.settings, trainer.corpus.settings",
         "serve, serve.settings, serve.errors",
