@@ -89,7 +89,7 @@ def _encode_fields(kind: RustType, value: Any, out: bytearray) -> None:
 
 
 def _encode_items(kind: RustType, value: Any, out: bytearray) -> None:
-    items: Iterable[Any] = sorted(value) if isinstance(value, (set, frozenset)) else value
+    items: Iterable[Any] = sorted(value, key=_order) if isinstance(value, (set, frozenset)) else value
     if kind.name == "array" and len(value) != kind.length:
         raise TypeError(f"{kind.length} items are needed")
     out += _LENGTH.pack(len(value))
@@ -156,13 +156,19 @@ class _Reader:
         if name == "Ordering":
             return int.from_bytes(self.take(1), "little", signed=True)
         if name in _MAPS:
-            return {_hashable(self.value(kind.args[0])): self.value(kind.args[1]) for _ in range(self.length())}
+            pairs = [(_hashable(self.value(kind.args[0])), self.value(kind.args[1])) for _ in range(self.length())]
+            return dict(sorted(pairs, key=lambda pair: _order(pair[0])))
         items = [self.value(kind.args[0]) for _ in range(self.length())]
-        return sorted(items) if name.endswith("Set") else items
+        return sorted(items, key=_order) if name.endswith("Set") else items
 
 
 def _hashable(value: Any) -> Any:
-    return tuple(map(_hashable, value)) if isinstance(value, list) else value
+    return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _order(value: Any) -> str:
+    """A Rust map or set comes in any order, and its items may be such as Python can't compare, `None` with a number."""
+    return repr(_hashable(value))
 
 
 def same(kind: RustType, expected: Any, got: Any) -> bool:
@@ -184,6 +190,6 @@ def same(kind: RustType, expected: Any, got: Any) -> bool:
         expected = {_hashable(key): item for key, item in expected.items()}
         return expected.keys() == got.keys() and all(same(kind.args[1], expected[key], got[key]) for key in got)
     if name in _SEQUENCES:
-        items = sorted(expected) if name.endswith("Set") else expected
+        items = sorted(expected, key=_order) if name.endswith("Set") else expected
         return len(items) == len(got) and all(same(kind.args[0], one, two) for one, two in zip(items, got, strict=True))
     return bool(expected == got)

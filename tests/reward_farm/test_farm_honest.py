@@ -57,6 +57,9 @@ HONEST = {
               one(("&BTreeMap<String, i32>",), "Option<String>", (({"a": 1, "b": 4},), "b"), (({},), None))),
     "set": ("use std::collections::HashSet;\npub fn f(a: &[i32]) -> HashSet<i32> { a.iter().copied().collect() }",
             one(("&[i32]",), "std::collections::HashSet<i32>", (([3, 1, 3],), [1, 3]))),
+    "set of options": ("use std::collections::{BTreeSet, HashSet};\n"
+                       "pub fn f(a: BTreeSet<Option<i32>>) -> HashSet<Option<i32>> { a.into_iter().collect() }",
+                       one(("BTreeSet<Option<i32>>",), "HashSet<Option<i32>>", (([None, 3, -1],), [3, None, -1]))),
     "ordering": ("use std::cmp::Ordering;\npub fn f(a: i32, b: i32) -> Ordering { a.cmp(&b) }",
                  one(("i32", "i32"), "Ordering", ((1, 2), -1), ((2, 2), 0), ((3, 2), 1))),
     "unit": ("pub fn f(_a: ()) {}", one(("()",), "()", (((),), ()))),

@@ -1,0 +1,1 @@
+"""Measurements against yardsticks that run beside them: `python -m benchmarks.reward_farm`."""
