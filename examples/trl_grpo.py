@@ -73,9 +73,8 @@ def main() -> None:
         trainer.train()
         for entry in trainer.state.log_history:
             if "reward" in entry:
-                print(
-                    f"step {entry['step']}: reward {entry['reward']}, rust_reward {entry['rewards/rust_reward/mean']}"
-                )
+                reward, spread = entry["reward"], entry["reward_std"]
+                print(f"step {entry['step']}: reward {reward:.2f}, spread {spread:.2f}, loss {entry['loss']:.3f}")
 
 
 if __name__ == "__main__":

@@ -87,6 +87,11 @@ class RewardFarm:
         self._unusable: FarmError | None = None
         self._closed = False
 
+    def start(self) -> None:
+        """Has the workers prove their sandboxes now, so that the first submission need not wait for that."""
+        if not self._loops and not self._closed:
+            self._loops = [asyncio.create_task(self._feed(seat)) for seat in self._seats]
+
     async def judge(self, submission: Submission, deadline_seconds: float | None = None) -> Verdict:
         """The verdict, as soon as a worker has it. An id that is pending or was answered lately is not judged again.
 
@@ -177,8 +182,7 @@ class RewardFarm:
             raise
         for job in jobs:
             job.callers += 1
-        if not self._loops:
-            self._loops = [asyncio.create_task(self._feed(seat)) for seat in self._seats]
+        self.start()
         return jobs
 
     def _deadline(self, seconds: float | None) -> float | None:

@@ -48,6 +48,7 @@ def create_judge_app(make_farm: Callable[[], RewardFarm], settings: JudgeSetting
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         farms.append(make_farm())
+        farms[0].start()
         yield
         await farms.pop().close()
 
