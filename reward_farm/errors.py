@@ -72,3 +72,15 @@ class FarmClosed(FarmError):
 
 class SandboxFault(FarmError):
     """The sandbox failed while judging (not the candidate). Becomes an `InfraFault` verdict; never reaches a caller."""
+
+
+class JailNotStarted(SandboxFault):
+    """A jail could not be made, or not with all its layers; the program in it was never started."""
+
+    def __init__(self, step: str, detail: str, errno: int | None = None) -> None:
+        self.step, self.detail, self.errno = step, detail, errno
+        number = "" if errno is None else f" (errno {errno})"
+        super().__init__(f"the jail did not start: {step}: {detail}{number}")
+
+    def __reduce__(self) -> tuple[type[JailNotStarted], tuple[str, str, int | None]]:
+        return JailNotStarted, (self.step, self.detail, self.errno)

@@ -21,7 +21,7 @@ from reward_farm.gate import Parsed, examine
 from reward_farm.probe import probe
 from reward_farm.problem import Submission
 from reward_farm.reward import reward
-from reward_farm.sandbox import LAYERS, Sandbox
+from reward_farm.sandbox import Sandbox
 from reward_farm.settings import FarmSettings
 from reward_farm.syntax import measure
 from reward_farm.toolchain import find_toolchain
@@ -174,7 +174,7 @@ class Judge:
             cases=cases,
             metrics=metrics,
             timings=Timings(entrant.gate_ms, fate.milliseconds, examined.milliseconds if examined else 0.0),
-            isolation=LAYERS,
+            isolation=self._sandbox.layers,
         )
 
     def _remember(self, key: bytes, verdict: Scored) -> None:

@@ -1,35 +1,47 @@
-"""The jail: how bubblewrap is called to compile a batch and to run one. Nothing else starts what a candidate can touch.
+"""The jail: what a compiler and a test server may have, and how each is started and ended. Nothing else starts what a
+candidate can touch.
 
-A jail has its own user, PID, mount, network, IPC and UTS namespaces, no capabilities, no /proc, /etc, /bin or
-devices but /dev/null, no environment but the library path, limits on CPU, memory and file size, and a seccomp filter.
-What left the jail is believed only with bubblewrap's own report, on a descriptor that never enters it, that the program
-started.
+Which layers a jail has is the profile's choice (`layers.py`); `probe.py` proves each of them before anything is judged.
+What left a jail is believed only with a report, on a descriptor that never enters it, of how the program ended.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import resource
 import selectors
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from reward_farm.errors import SandboxFault, SandboxUnavailable
-from reward_farm.seccomp import candidate_filter, jail_filter
+from reward_farm.cgroup import Cgroup, CgroupHome, find_cgroups
+from reward_farm.confinement import Confinement, Descriptors, Inmate
+from reward_farm.errors import JailNotStarted, SandboxFault, SandboxUnavailable
+from reward_farm.layers import BUBBLEWRAP, ORACLE, PROFILES, Layer, landlock_version
+from reward_farm.seccomp import candidate_filter, compiler_filter, server_filter
 from reward_farm.settings import FarmSettings
 from reward_farm.toolchain import JAIL_SYSROOT, Toolchain
 
-LAYERS = ("bubblewrap", "namespaces", "empty-filesystem", "no-capabilities", "rlimits", "seccomp", "oracle-outside")
 OUTPUT_LIMIT = 1 << 20
 """Bytes of diagnostics read from one rustc run; thousands of errors in a batch would cost seconds to parse."""
-_NOBODY = "65534"
+_PROCESSES = 64
+"""Threads of one rustc and its linker, with room; a candidate's own threads are bound by its address space before."""
+_SERVER_PROCESSES = 512
+_SERVER_MEMORY_MB = 256
+"""The test server itself with a batch loaded. What its child may have comes on top: the kernel must never choose it."""
+_ENDING_SECONDS = 10.0
+_NO_MEMORY = re.compile(rb"^(memory allocation of \d+ bytes failed|LLVM ERROR: out of memory)", re.MULTILINE)
+"""rustc's and LLVM's last words at their limit. Candidates' text stands only within lines of JSON."""
+_SIGABRT = 128 + 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +60,31 @@ class Finished:
     cpu_seconds: float | None = None
 
 
+@dataclass(slots=True)
+class Channels:
+    """This side's ends of a jail's pipes; -1 for what there is none of, or no more."""
+
+    report: int
+    status: int = -1
+    lifeline: int = -1
+    frames: int = -1
+
+    def close(self, *names: str) -> None:
+        """Closes these, once."""
+        for name in names:
+            fd = getattr(self, name)
+            if fd >= 0:
+                setattr(self, name, -1)
+                os.close(fd)
+
+
 class Jail:
     """One running jail. Leaving the context kills what still runs in it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], report: int, frames: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], channels: Channels, cgroup: Cgroup | None) -> None:
         self.process = process
-        self.frames = frames
-        """Where the harness's children write their answers; -1 for a compile."""
-        self._report = report
+        self._channels = channels
+        self._cgroup = cgroup
 
     def __enter__(self) -> Jail:
         return self
@@ -63,50 +92,99 @@ class Jail:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.process.kill()  # --die-with-parent ends the PID namespace with it
-        self.process.wait()
+        self._end()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
-        os.close(self._report)
-        if self.frames >= 0:
-            os.close(self.frames)
+        self._channels.close("report", "status", "lifeline", "frames")
+        if self._cgroup is not None:
+            self._cgroup.remove()
+
+    @property
+    def frames(self) -> int:
+        """Where the harness's children write their answers; -1 for a compile."""
+        return self._channels.frames
 
     def finish(self, wall_seconds: float) -> Finished:
-        """Waits for the program, reading its stderr. Raises SandboxFault if it never started."""
-        assert self.process.stderr is not None
-        output, flooded, late = _read_all(self.process.stderr, time.monotonic() + wall_seconds)
-        if flooded or late:
-            self.process.kill()
-        self.process.wait()
-        code = None if flooded or late else self._exit_code()
-        if code is None and not (flooded or late):
-            said = output[-500:].decode(errors="replace").strip()
-            raise SandboxFault(f"the jail did not start: {said or 'no message'}")
-        return Finished(code, output, flooded, late)
+        """Waits for the program, reading its stderr.
 
-    def _exit_code(self) -> int | None:
-        """What bubblewrap itself reported; it reports only for a program that was started."""
-        for line in os.read(self._report, 4096).splitlines():
+        Raises JailNotStarted if it never started.
+        """
+        assert self.process.stderr is not None
+        deadline = time.monotonic() + wall_seconds
+        output, flooded, late = _read_all(self.process.stderr, deadline)
+        try:
+            self.process.wait(0 if flooded or late else max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            late = not flooded
+            self._end()
+        code = None if flooded or late else self._exit_code(output)
+        group = self._cgroup
+        return Finished(
+            code, output, flooded, late,
+            out_of_memory=self.memory_kills() > 0 or (code == _SIGABRT and _NO_MEMORY.search(output) is not None),
+            peak_memory_mb=group.peak_memory_mb() if group else None,
+            cpu_seconds=group.cpu_seconds() if group else None,
+        )  # fmt: skip
+
+    def memory_kills(self) -> int:
+        """How many of its processes the kernel killed for memory, so far; 0 where there is no cgroup to count them."""
+        return self._cgroup.kills() if self._cgroup else 0
+
+    def _end(self) -> None:
+        if self._channels.lifeline >= 0:
+            self._channels.close("lifeline")  # the supervisor ends everyone and itself
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_ENDING_SECONDS)
+        self.process.kill()  # for bubblewrap, --die-with-parent ends the PID namespace with it
+        self.process.wait()
+
+    def _exit_code(self, output: bytes) -> int:
+        """What bubblewrap or the supervisor reported: they report only on a program that was started."""
+        try:
+            refused = os.read(self._channels.report, 4096).decode().split()
+        except BlockingIOError:
+            refused = []
+        if refused:
+            step, errno = refused
+            raise JailNotStarted(step, os.strerror(int(errno)), int(errno))
+        code = self.process.returncode
+        if self._channels.status < 0:
+            return 128 - code if code < 0 else code
+        for line in os.read(self._channels.status, 4096).splitlines():
             code = json.loads(line).get("exit-code")
             if code is not None:
                 return int(code)
-        return None
+        raise JailNotStarted("bubblewrap", output[-500:].decode(errors="replace").strip() or "no message")
 
 
 class Sandbox:
     """Builds and runs jails for one toolchain. Stateless: every run is a jail of its own."""
 
     def __init__(self, toolchain: Toolchain, settings: FarmSettings) -> None:
-        """Raises SandboxUnavailable where bubblewrap or prlimit is missing."""
+        """Raises SandboxUnavailable where a layer of the profile can't be made."""
         self.toolchain = toolchain
         self.settings = settings
-        self.layers: tuple[str, ...] = LAYERS
-        """Names of the layers that every jail has, as a verdict tells them."""
-        self._bwrap = _find("bwrap", settings.bwrap, "bubblewrap", "apt-get install bubblewrap")
-        self._prlimit = _find("prlimit", None, "rlimits", "apt-get install util-linux")
-        self._filter = jail_filter()
+        self.enabled = PROFILES[settings.isolation]
+        """Only ever changed by tests, which show what each layer is for."""
+        self.cgroups: CgroupHome | None = None
+        try:
+            self.cgroups = find_cgroups()
+            self.enabled |= {Layer.CGROUP}
+        except SandboxUnavailable:
+            if Layer.CGROUP in self.enabled:
+                raise
+        self.landlock = landlock_version()
+        self._bwrap = _find("bwrap", settings.bwrap) if self.enabled & BUBBLEWRAP else ""
         self.candidate_filter = candidate_filter()
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers that every jail has, as a verdict tells them."""
+        detail = {Layer.LANDLOCK: f":{self.landlock}"}
+        if self.cgroups is not None:
+            detail[Layer.CGROUP] = f":v{self.cgroups.version}"
+        return (*(f"{layer}{detail.get(layer, '')}" for layer in Layer if layer in self.enabled), ORACLE)
 
     def new_workspace(self) -> Path:
         """A fresh host folder for one batch's sources and output; the caller removes it."""
@@ -117,77 +195,136 @@ class Sandbox:
         """Runs rustc on `/src` (the workspace's `src`, read-only), writing to `/out` (its `out`).
 
         It is clippy-driver where the settings ask for lints.
+
         Raises SandboxFault if rustc did not start.
         """
-        settings, toolchain = self.settings, self.toolchain
-        cpu = settings.compile_cpu_seconds
-        binds = _read_only({toolchain.sysroot: JAIL_SYSROOT, toolchain.harness: "/harness", workspace / "src": "/src"})
-        binds += ["--bind", str(workspace / "out"), "/out", "--dev-bind", "/dev/null", "/dev/null", "--chdir", "/out"]
-        driver = "clippy-driver" if settings.clippy else "rustc"
+        driver = "clippy-driver" if self.settings.clippy else "rustc"
         command = [f"{JAIL_SYSROOT}/bin/{driver}", "--sysroot", JAIL_SYSROOT, *arguments]
-        limits = {"cpu": f"{cpu}:{cpu + 1}", "as": settings.compile_memory_mb << 20, "fsize": 64 << 20, "nofile": 256}
-        with self._start(binds, f"{JAIL_SYSROOT}/lib", command, limits) as jail:
-            # A loaded machine gives a share of a core: wall time is only the bound that ends a sleeper.
-            return jail.finish(wall_seconds=5 * cpu + 20)
+        # A loaded machine gives a share of a core: wall time is only the bound that ends a sleeper.
+        return self.run(self.compiling(workspace, command), wall_seconds=5 * self.settings.compile_cpu_seconds + 20)
+
+    def compiling(self, workspace: Path, command: list[str]) -> Inmate:
+        """A program in the compiler's place."""
+        settings, toolchain = self.settings, self.toolchain
+        cpu, memory = settings.compile_cpu_seconds, settings.compile_memory_mb
+        return Inmate(
+            command,
+            runs={toolchain.sysroot: JAIL_SYSROOT},
+            reads={toolchain.harness: "/harness", workspace / "src": "/src"},
+            writes={workspace / "out": "/out"},
+            folder="/out",
+            libraries=toolchain.sysroot / "lib",
+            library_path=f"{JAIL_SYSROOT}/lib",
+            limits=_limits(cpu=(cpu, cpu + 1), memory_mb=memory, file_mb=64, descriptors=256),
+            filter=compiler_filter(),
+            memory_mb=memory,
+            processes=_PROCESSES,
+        )
+
+    def run(
+        self,
+        inmate: Inmate,
+        wall_seconds: float,
+        layers: frozenset[Layer] | None = None,
+        left_open: Sequence[int] = (),
+    ) -> Finished:
+        """Runs a program to its end. A canary gets layers of its own, and descriptors that one of them must close.
+
+        Raises SandboxFault if it did not start.
+        """
+        with self._start(inmate, self.enabled if layers is None else layers, left_open=left_open) as jail:
+            return jail.finish(wall_seconds)
 
     def serve(self, out: Path) -> Jail:
         """Starts the harness on `out/batch.so`. Jobs go to stdin, statuses come from stdout, frames from `frames`."""
+        return self._start(self.serving(out, ["/server", "/job/batch.so"]), self.enabled, serve=True)
+
+    def serving(self, out: Path, command: list[str]) -> Inmate:
+        """A program in the test server's place."""
         toolchain = self.toolchain
         std = {path: f"{JAIL_SYSROOT}/{path.name}" for path in toolchain.std_dir.glob("libstd-*.so")}
-        binds = _read_only({**std, toolchain.harness / "rf_server": "/server", out: "/job"})
-        limits = {"fsize": 0, "nofile": 64}
-        return self._start(binds, JAIL_SYSROOT, ["/server"], limits, serve=True)
+        return Inmate(
+            command,
+            runs={**std, toolchain.harness / "rf_server": "/server"},
+            reads={out: "/job"},
+            writes={},
+            folder="/job",
+            libraries=toolchain.std_dir,
+            library_path=JAIL_SYSROOT,
+            limits=_limits(file_mb=0, descriptors=64),
+            filter=server_filter(),
+            memory_mb=self.settings.test_memory_mb + _SERVER_MEMORY_MB,
+            processes=_SERVER_PROCESSES,
+        )
 
     def _start(
-        self, binds: list[str], library_path: str, command: list[str], limits: Mapping[str, object], serve: bool = False
+        self, inmate: Inmate, layers: frozenset[Layer], serve: bool = False, left_open: Sequence[int] = ()
     ) -> Jail:
-        status_out, status_in = os.pipe()
-        frames_out, frames_in = os.pipe() if serve else (-1, -1)
-        code_out, code_in = os.pipe()
-        os.write(code_in, self._filter)  # about 1 KB: fits any pipe
-        os.close(code_in)
-        libraries = _read_only({path: str(path) for path in self.toolchain.libraries})
-        argv = [
-            self._prlimit, "--core=0", *(f"--{name}={value}" for name, value in limits.items()), "--",
-            self._bwrap, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL",
-            "--uid", _NOBODY, "--gid", _NOBODY, "--setenv", "LD_LIBRARY_PATH", library_path,
-            *libraries, *binds, "--remount-ro", "/",
-            "--seccomp", str(code_out), "--json-status-fd", str(status_in), *command,
-        ]  # fmt: skip
-        pass_fds = [code_out, status_in]
+        confinement = Confinement(
+            layers, self.toolchain.harness / "rf_launch", self._bwrap, tuple(self.toolchain.libraries)
+        )
+        ours: list[int] = []
+        theirs: list[int] = []
+
+        def pipe(ours_reads: bool = True) -> tuple[int, int]:
+            """This side's end of a new pipe, and the jail's."""
+            reading, writing = os.pipe()
+            near, far = (reading, writing) if ours_reads else (writing, reading)
+            ours.append(near)
+            theirs.append(far)
+            return near, far
+
+        group: Cgroup | None = None
         try:
-            if serve:
-                pass_fds.append(frames_in)
-                argv.append(str(frames_in))
+            report, report_in = pipe()
+            os.set_blocking(report, False)
+            code_in, code = pipe(ours_reads=False)
+            os.write(code_in, inmate.filter)  # about 2 KB: fits any pipe
+            os.close(ours.pop())
+            supervised = not confinement.uses_bubblewrap and Layer.SUPERVISOR in layers
+            status, status_in = pipe() if confinement.uses_bubblewrap or supervised else (-1, -1)
+            lifeline, lifeline_out = pipe(ours_reads=False) if supervised else (-1, -1)
+            frames, frames_in = pipe() if serve else (-1, -1)
+            if Layer.CGROUP in layers and self.cgroups is not None:
+                group = self.cgroups.make(inmate.memory_mb, inmate.processes)
+            fds = Descriptors(report_in, code, status_in, lifeline_out, frames_in)
             process = subprocess.Popen(
-                argv,
+                confinement.command_line(inmate, fds, list(dict.fromkeys(group.folders.values())) if group else []),
                 stdin=subprocess.PIPE if serve else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if serve else subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL if serve else subprocess.PIPE,
-                pass_fds=pass_fds,
+                pass_fds=(*theirs, *left_open),
                 bufsize=0,
-                env={},
+                env=confinement.environment(inmate, os.environ),
             )
         except OSError as error:
-            for fd in (status_out, frames_out):
-                if fd >= 0:
-                    os.close(fd)
-            raise SandboxFault(f"bubblewrap could not be started: {error}") from error
+            for fd in ours:
+                os.close(fd)
+            if group is not None:
+                group.remove()
+            raise SandboxFault(f"a jail could not be started: {error}") from error
         finally:
-            for fd in (code_out, status_in, frames_in):
-                if fd >= 0:
-                    os.close(fd)
-        return Jail(process, status_out, frames_out)
+            for fd in theirs:
+                os.close(fd)
+        return Jail(process, Channels(report, status, lifeline, frames), group)
 
 
-def _read_only(paths: Mapping[Path, str]) -> list[str]:
-    return [argument for path, inside in paths.items() for argument in ("--ro-bind", str(path), inside)]
+def _limits(
+    file_mb: int, descriptors: int, cpu: tuple[int, int] | None = None, memory_mb: int | None = None
+) -> dict[int, tuple[int, int]]:
+    both: dict[int, int] = {
+        resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: file_mb << 20, resource.RLIMIT_NOFILE: descriptors
+    }  # fmt: skip
+    if memory_mb is not None:
+        both[resource.RLIMIT_AS] = memory_mb << 20
+    limits = {number: (value, value) for number, value in both.items()}
+    return limits if cpu is None else {**limits, resource.RLIMIT_CPU: cpu}
 
 
-def _find(name: str, configured: str | None, layer: str, remedy: str) -> str:
+def _find(name: str, configured: str | None) -> str:
     found = shutil.which(configured or name)
     if found is None:
-        raise SandboxUnavailable(layer, f"`{configured or name}` was not found", remedy)
+        raise SandboxUnavailable("bubblewrap", f"`{configured or name}` was not found", "apt-get install bubblewrap")
     return found
 
 

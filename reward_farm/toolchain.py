@@ -17,6 +17,7 @@ from reward_farm.settings import FarmSettings
 
 JAIL_SYSROOT = "/rust"
 _REMEDY = "install Rust from https://rustup.rs (or set `rustc` in the farm's settings to the compiler's path)"
+_STATIC = ("rf_launch", "rf_canary")
 OLDEST = (1, 85)
 """`#[unsafe(no_mangle)]` is 1.82; a rust-lld fit to be called directly is a little newer."""
 
@@ -34,7 +35,7 @@ class Toolchain:
     libraries: tuple[Path, ...]
     """The C library's files, outside the sysroot, that rustc, rust-lld and libstd load."""
     harness: Path
-    """Folder with `rf_server`, `librf_wire.rlib` and `link/`."""
+    """Folder with `rf_launch`, `rf_server`, `rf_canary`, `librf_wire.rlib` and `link/`."""
 
     @property
     def std_dir(self) -> Path:
@@ -103,7 +104,7 @@ def _build_harness(cache: Path, rustc: Path, report: str, libraries: tuple[Path,
     """Compiles `harness/*.rs` into a folder named by all that it depends on; a second process may do the same."""
     sources = {
         name: resources.files("reward_farm").joinpath(f"harness/{name}.rs").read_bytes()
-        for name in ("rf_server", "rf_wire")
+        for name in ("rf_server", "rf_wire", *_STATIC)
     }
     digest = hashlib.blake2b(repr((report, libraries, sources)).encode(), digest_size=12).hexdigest()
     built = cache / f"harness-{digest}"
@@ -117,6 +118,8 @@ def _build_harness(cache: Path, rustc: Path, report: str, libraries: tuple[Path,
         common = [str(rustc), "--edition", "2021", "-C", "prefer-dynamic", "--out-dir", str(folder)]
         _output([*common, "--crate-type", "rlib", str(folder / "rf_wire.rs")])
         _output([*common, "-C", "opt-level=1", str(folder / "rf_server.rs")])
+        for name in _STATIC:
+            _build_static(rustc, folder, name)
         _link_folder(folder / "link", libraries)
         folder.chmod(0o755)
         try:
@@ -127,6 +130,15 @@ def _build_harness(cache: Path, rustc: Path, report: str, libraries: tuple[Path,
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return built
+
+
+def _build_static(rustc: Path, folder: Path, name: str) -> None:
+    """Starts in half the time without a loader; a machine that has no static C library does with one."""
+    command = [str(rustc), "--edition", "2021", "-C", "opt-level=1", "-C", "panic=abort", "--out-dir", str(folder)]
+    try:
+        _output([*command, "-C", "target-feature=+crt-static", "-C", "relocation-model=static", f"{folder}/{name}.rs"])
+    except RustcMissing:
+        _output([*command, f"{folder}/{name}.rs"])
 
 
 def _link_folder(folder: Path, libraries: tuple[Path, ...]) -> None:

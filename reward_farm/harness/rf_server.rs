@@ -1,4 +1,4 @@
-//! Runs the tests of one linked batch, inside its jail. Trusted.
+//! Runs the tests of one linked batch, named by its argument, inside its jail. Trusted.
 //!
 //!   parent (Python) --jobs, fd 0--> server --fork--> child: limits, seccomp, candidate --frame, fd 3--> parent
 //!                   <-status, fd 1- server <--wait--'
@@ -7,7 +7,7 @@
 //! straight to the parent and never passes through this process, whose memory every later child inherits. Expected values
 //! never come here at all.
 
-use std::ffi::{c_char, c_int, c_long, c_ulong, c_void, CStr};
+use std::ffi::{c_char, c_int, c_long, c_ulong, c_void, CStr, CString};
 use std::io::{Read, Write};
 use std::os::fd::FromRawFd;
 
@@ -15,7 +15,6 @@ const JOBS: c_int = 0;
 const STATUS: c_int = 1;
 const NULL: c_int = 2;
 const FRAMES: c_int = 3;
-const LIBRARY: &CStr = c"/job/batch.so";
 const PANICKED: c_int = 101;
 /// First byte of what a child sends.
 const CONFINED: u8 = b'c';
@@ -38,7 +37,6 @@ type SignalSet = [c_ulong; 16];
 extern "C" {
     fn fork() -> c_int;
     fn _exit(code: c_int) -> !;
-    fn close(fd: c_int) -> c_int;
     fn dup2(from: c_int, to: c_int) -> c_int;
     fn kill(pid: c_int, signal: c_int) -> c_int;
     fn wait4(pid: c_int, status: *mut c_int, options: c_int, usage: *mut Usage) -> c_int;
@@ -81,9 +79,10 @@ fn block(from: &mut impl Read) -> Option<Vec<u8>> {
     from.read_exact(&mut buffer).ok().map(|()| buffer)
 }
 
-fn load() -> Result<Dispatch, String> {
+fn load(library: &str) -> Result<Dispatch, String> {
+    let path = CString::new(library).map_err(|error| error.to_string())?;
     unsafe {
-        let library = dlopen(LIBRARY.as_ptr(), RTLD_NOW);
+        let library = dlopen(path.as_ptr(), RTLD_NOW);
         let symbol = if library.is_null() { library } else { dlsym(library, c"rf_dispatch".as_ptr()) };
         if symbol.is_null() { return Err(CStr::from_ptr(dlerror()).to_string_lossy().into_owned()) }
         Ok(std::mem::transmute::<*mut c_void, Dispatch>(symbol))
@@ -152,13 +151,13 @@ fn reap(child: c_int, wall_millis: u64, signals: &SignalSet) -> (c_int, bool, u6
     (status, late, micros(&usage.user) + micros(&usage.system))
 }
 
-fn serve() -> Option<()> {
+fn serve(library: &str) -> Option<()> {
     let mut jobs = unsafe { std::fs::File::from_raw_fd(JOBS) };
     let mut status = unsafe { std::fs::File::from_raw_fd(STATUS) };
     let limits = Limits {
         cpu_micros: number(&mut jobs)?, wall_millis: number(&mut jobs)?, memory: number(&mut jobs)?, filter: block(&mut jobs)?,
     };
-    let loaded = load();
+    let loaded = load(library);
     let message = loaded.as_ref().err().cloned().unwrap_or_default();
     status.write_all(&(message.len() as u64).to_le_bytes()).ok()?;
     status.write_all(message.as_bytes()).ok()?;
@@ -185,9 +184,6 @@ fn main() {
     std::panic::set_hook(Box::new(|_| {})); // a backtrace costs more than most tests
     unsafe {
         prctl(PR_SET_DUMPABLE, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong, 0 as c_ulong);
-        let frames = std::env::args().nth(1).and_then(|fd| fd.parse().ok()).unwrap_or(FRAMES);
-        if frames != FRAMES { dup2(frames, FRAMES); }
-        for fd in FRAMES + 1..256 { close(fd); }
     }
-    serve();
+    serve(&std::env::args().nth(1).unwrap_or_default());
 }
