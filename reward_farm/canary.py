@@ -20,7 +20,7 @@ from reward_farm.confinement import Inmate
 from reward_farm.errors import JailNotStarted, SandboxUnavailable
 from reward_farm.layers import BUBBLEWRAP, Layer
 from reward_farm.sandbox import Finished, Sandbox
-from reward_farm.seccomp import server_filter
+from reward_farm.seccomp import compiler_filter, server_filter
 
 _CANARY = "/canary"
 _WALL_SECONDS = 10.0
@@ -109,7 +109,9 @@ def attacks(bait: Bait, landlock: int) -> Mapping[Layer, Attacks]:
     }  # fmt: skip
 
 
-def released(sandbox: Sandbox, bait: Bait, tries: Attacks, layers: frozenset[Layer], filter: bytes = b"") -> str | None:
+def released(
+    sandbox: Sandbox, bait: Bait, tries: Attacks, layers: frozenset[Layer], filter: bytes = b""
+) -> tuple[str, str] | None:
     """Sets the canary free with these layers; returns the attack that got through, if any did.
 
     Raises SandboxFault if it could not be started so.
@@ -140,10 +142,10 @@ def prove(sandbox: Sandbox) -> None:
             by_layer = attacks(bait, sandbox.landlock)
             for layer in Layer:
                 if layer in sandbox.enabled:
-                    _prove(sandbox, bait, layer, by_layer[layer], _alone(layer))
-            everything = tuple(attack for layer in sandbox.enabled - _KILLING for attack in by_layer[layer])
-            _prove(sandbox, bait, None, everything, sandbox.enabled)
-            _prove(sandbox, bait, None, everything, sandbox.enabled, server_filter())
+                    _prove(sandbox, bait, _alone(layer), {layer: by_layer[layer]})
+            together = {layer: by_layer[layer] for layer in Layer if layer in sandbox.enabled - _KILLING}
+            for filter in (compiler_filter(), server_filter()):
+                _prove(sandbox, bait, sandbox.enabled, together, filter)
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
 
@@ -158,32 +160,29 @@ def _alone(layer: Layer) -> frozenset[Layer]:
 
 
 def _prove(
-    sandbox: Sandbox,
-    bait: Bait,
-    layer: Layer | None,
-    tries: Attacks,
-    layers: frozenset[Layer],
-    filter: bytes = b"",
+    sandbox: Sandbox, bait: Bait, layers: frozenset[Layer], by_layer: Mapping[Layer, Attacks], filter: bytes = b""
 ) -> None:
-    name = layer or "all layers"
+    """Tries all these layers' attacks with `layers` alone."""
+    tries = tuple(attack for attacks in by_layer.values() for attack in attacks)
+    owners = [layer for layer, attacks in by_layer.items() for _ in attacks]
     try:
         through = released(sandbox, bait, tries, layers, filter)
     except JailNotStarted as error:
-        remedy = _REMEDIES.get(layer or Layer.FILESYSTEM, "run `ferrotype doctor`")
-        raise SandboxUnavailable(name, f"{error.step}: {error.detail}", remedy, error.errno) from error
+        remedy = _REMEDIES.get(owners[0], "run `ferrotype doctor`")
+        raise SandboxUnavailable(owners[0], f"{error.step}: {error.detail}", remedy, error.errno) from error
     if through is not None:
-        raise SandboxUnavailable(name, f"a canary got through ({through})", "do not train on this machine")
+        layer = owners[tries.index(through)]
+        raise SandboxUnavailable(layer, f"a canary got through ({' '.join(through)})", "do not train on this machine")
 
 
-def _got_through(finished: Finished, tries: Attacks) -> str | None:
-    if finished.out_of_memory:
+def _got_through(finished: Finished, tries: Attacks) -> tuple[str, str] | None:
+    if finished.out_of_memory or finished.exit_code == 0:
         return None
     if finished.late:
-        return " ".join(tries[-1])
-    if finished.exit_code == 0:
-        return None
+        return tries[-1]
     place = finished.exit_code or 0
-    return " ".join(tries[place - 1]) if 1 <= place <= len(tries) else f"it ended with {finished.exit_code}"
+    # Ended in a way that the canary has no code for: it could not try them all.
+    return tries[place - 1] if place <= len(tries) else tries[0]
 
 
 def _libc() -> ctypes.CDLL:

@@ -72,7 +72,7 @@ def test_the_canary_sees_a_layer_go(settings: FarmSettings, tmp_path: Path, monk
     path.chmod(0o755)
     with pytest.raises(SandboxUnavailable, match="a canary got through") as caught:
         probe(settings.model_copy(update={"bwrap": str(path)}))
-    assert caught.value.layer == "no-environment"
+    assert caught.value.layer == "empty-environment"
 
     monkeypatch.setattr("reward_farm.sandbox.candidate_filter", lambda: ALLOW_EVERYTHING)
     with pytest.raises(SandboxUnavailable, match="a canary got through") as caught:
