@@ -77,15 +77,20 @@ def run_phases(
 ) -> dict[str, Finished]:
     """Bring every phase to its end and return their results. The caller holds the folder.
 
+    In a run that has not ended, a phase whose checkpoint was removed goes on to it again.
+
     Raises:
         PhaseError: a phase failed; the ones before it stay done.
         Interrupted: the operator stopped it.
     """
     metrics = MetricsLog(run.metrics_file)
+    earlier = {phase.name: run.finished(phase.name) for phase in phases}
+    ended = all(earlier.values())
     results: dict[str, Finished] = {}
     try:
         for number, phase in enumerate(phases, 1):
-            if (before := run.finished(phase.name)) is not None:
+            before = earlier[phase.name]
+            if before is not None and (ended or run.holds(before)):
                 operator.phase(number, len(phases), phase.name, f"already done in {duration(before.seconds)}")
                 results[phase.name] = before
                 continue

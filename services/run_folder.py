@@ -136,6 +136,10 @@ class RunFolder:
                 f"{path} is corrupt ({error}). Remove it, and the phase {phase} is looked at again."
             ) from error
 
+    def holds(self, result: Finished) -> bool:
+        """Whether the checkpoint that a phase made is still there: a damaged one may have been removed."""
+        return (self.root / str(result.summary.get("checkpoint", ""))).exists()
+
     def finish(self, result: Finished) -> None:
         """Note, whole or not at all, that a phase is done."""
         write_text(self._state(result.phase), json.dumps(asdict(result), indent=1))

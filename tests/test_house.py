@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ast
+import io
 import subprocess
 import sys
+import tokenize
 import tomllib
 from pathlib import Path
 
@@ -45,7 +46,10 @@ def test_types_settings_and_errors_import_without_the_heavy_libraries(modules: s
 def test_every_file_says_what_it_is_for_and_is_small(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= MOST_LINES
-    assert ast.get_docstring(ast.parse(text)) or not text.strip(), "a module docstring is missing"
+    # Not `ast`, whose C code in 3.11 fails now and then where other tests have left threads behind.
+    said = (token.type for token in tokenize.generate_tokens(io.StringIO(text).readline))
+    first = next(kind for kind in said if kind not in (tokenize.COMMENT, tokenize.NL))
+    assert first in (tokenize.STRING, tokenize.ENDMARKER), "a module docstring is missing"
 
 
 def test_nobody_names_a_file_utils() -> None:

@@ -28,26 +28,22 @@ class Panel:
     percent: bool = False
 
 
-def _rate(rate: str, title: str) -> Panel:
-    """A rate on training tasks as it is sampled, and on held-out tasks every now and then."""
+def _everywhere(metric: str, title: str, percent: bool = True) -> Panel:
+    """A metric on training tasks as it is sampled, and on held-out tasks every now and then."""
     held_out = (
-        Curve(f"unseen_tasks/{rate}", "unseen tasks", "supervised"),
-        Curve(f"unseen_families/{rate}", "unseen families", "control"),
+        Curve(f"unseen_tasks/{metric}", "unseen tasks", "supervised"),
+        Curve(f"unseen_families/{metric}", "unseen families", "control"),
     )
-    return Panel(title, ("rl",), (Curve(rate, "training tasks", "rl"), *held_out), percent=True)
+    return Panel(title, ("rl",), (Curve(metric, "training tasks", "rl"), *held_out), percent)
 
 
 PANELS = (
     Panel("Loss in supervised training (nats a token)", ("base", "supervised"), (Curve("loss", "loss", "supervised"),)),
-    Panel("Reward (of 30)", ("rl",), (
-        Curve("reward_mean", "training tasks", "rl"),
-        Curve("unseen_tasks/reward_mean", "unseen tasks", "supervised"),
-        Curve("unseen_families/reward_mean", "unseen families", "control"),
-    )),
-    _rate("compile_rate", "Compile rate"),
-    _rate("pass_rate", "Test-pass rate"),
-    Panel("Completion length (tokens)", ("rl",), (Curve("completion_length", "training tasks", "rl"),)),
-    _rate("distinct_share", "Diversity: distinct completions of a task"),
+    _everywhere("reward_mean", "Reward (of 30)", percent=False),
+    _everywhere("compile_rate", "Compile rate"),
+    _everywhere("pass_rate", "Test-pass rate"),
+    _everywhere("completion_length", "Completion length (tokens)", percent=False),
+    _everywhere("distinct_share", "Diversity: distinct completions of a task"),
     Panel("Entropy (nats a token)", ("rl",), (Curve("entropy", "policy", "rl"),)),
     Panel("Groups that taught nothing (equal rewards)", ("rl",), (Curve("zero_variance_share", "groups", "rl"),), True),
     Panel("Sampler against learner, mean log-probability gap", ("rl",), (Curve("logprob_gap_mean", "gap", "rl"),)),

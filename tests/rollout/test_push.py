@@ -89,9 +89,9 @@ async def _missing(weights: dict[str, torch.Tensor]) -> None:
 async def _scribbled_on(weights: dict[str, torch.Tensor]) -> None:
     """Changes one value of the file once it is complete and before an engine, which pauses first, reads it."""
     size = sum(tensor.nbytes for tensor in weights.values())
-    while not any(file.stat().st_size > size for file in Path("/dev/shm").glob("ferrotype-*")):
+    while not any(file.stat().st_size > size for file in Path("/dev/shm").glob(f"ferrotype-{os.getpid()}-*")):
         await asyncio.sleep(0.001)
-    (path,) = Path("/dev/shm").glob("ferrotype-*")
+    (path,) = Path("/dev/shm").glob(f"ferrotype-{os.getpid()}-*")
     with path.open("r+b") as file:
         file.seek(-1, os.SEEK_END)
         (exponent,) = file.read(1)

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,13 +149,16 @@ def test_the_openai_client_works(server: Server) -> None:
 
 
 def test_a_stream_comes_while_it_is_written(server: Server) -> None:
-    times = []
-    with httpx.stream("POST", f"{server.url}/v1/chat/completions", json={**LONG, "n": 1, "stream": True}) as answer:
-        for line in answer.iter_lines():
-            if line:
-                times.append(time.monotonic())
-    assert len(times) > 200
-    assert times[len(times) // 2] - times[0] > 0.2 * (times[-1] - times[0])
+    def arrivals() -> list[float]:
+        with httpx.stream("POST", f"{server.url}/v1/chat/completions", json={**LONG, "n": 1, "stream": True}) as answer:
+            return [time.monotonic() for line in answer.iter_lines() if line]
+
+    def spread(times: list[float]) -> bool:
+        assert len(times) > 200
+        return times[len(times) // 2] - times[0] > 0.2 * (times[-1] - times[0])
+
+    # On a busy machine this process may not get to read for a while, and then reads all at once.
+    assert any(spread(arrivals()) for _ in range(3))
 
 
 def test_past_its_queue_the_server_refuses_with_503_and_still_says_that_it_is_healthy(server: Server) -> None:
@@ -189,8 +193,12 @@ def test_a_client_that_leaves_stops_its_completions(server: Server, stream: bool
         with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body) as answer:
             next(answer.iter_lines())
     else:
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=0.1)
+        for patience in (0.1, 0.4, 1.6):  # one that leaves before it was let in stops nothing
+            with suppress(httpx.ReadTimeout):
+                httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=patience)
+            server.wait_idle()
+            if server.metric(cancelled) > before[1]:
+                break
     server.wait_idle()
     assert server.metric(cancelled) > before[1]
     assert server.metric(written) - before[0] < 8 * 240 / 2

@@ -39,4 +39,4 @@ with os.fdopen(descriptor, "w") as stream:
                 sys.exit(1)
             if how == "crash":
                 raise RuntimeError("a bug")
-    reporter.send(Done({"count": count}))
+    reporter.send(Done({"count": count, "checkpoint": counter.name}))

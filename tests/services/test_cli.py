@@ -58,6 +58,7 @@ def test_mistakes_in_the_configuration(tmp_path: Path) -> None:
 def test_a_changed_configuration_and_a_held_folder_are_refused(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     run.adopt(resolve("ci"))
+    run.finish(Finished("corpus", 1.0, 2.0, 1024, {}))
     message = refused(ferrotype("run", "--preset", "ci", "--run-dir", str(run.root), "--set", "grpo.group_size=6"))
     assert "grpo.group_size: 4 in the run, 6 now" in message
     with run.held():

@@ -42,7 +42,7 @@ def count(run: RunFolder, steps: int = 8, **how: str) -> dict[str, Finished]:
 def test_phases_run_once_each_in_order_and_leave_greppable_lines(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     results = count(run, one="plain", two="plain")
-    assert [(r.phase, r.summary) for r in results.values()] == [("one", {"count": 8}), ("two", {"count": 8})]
+    assert [(r.phase, r.summary["count"]) for r in results.values()] == [("one", 8), ("two", 8)]
     assert results["one"].peak_memory_mb > 0
     again = count(run, one="plain", two="plain")
     assert again == results
@@ -56,9 +56,22 @@ def test_phases_run_once_each_in_order_and_leave_greppable_lines(tmp_path: Path)
     assert [(r["phase"], r["step"]) for r in rows] == [(p, s) for p in ("one", "two") for s in range(1, 9)]
 
 
+def test_a_phase_whose_checkpoint_was_removed_goes_on_to_it_again(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(PhaseError):
+        count(run, one="plain", two="error")
+    (run.root / "one.count").unlink()
+    count(run, one="plain", two="plain")
+    assert _number(run.root / "one.count") == 8
+    assert (run.root / "one.starts").read_text() == "xx"
+    (run.root / "one.count").unlink()
+    count(run, one="plain", two="plain")
+    assert not (run.root / "one.count").exists(), "a run that has ended needs it no more"
+
+
 def test_a_killed_phase_goes_on_in_a_new_process_as_long_as_it_gets_further(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    assert count(run, one="once")["one"].summary == {"count": 8}
+    assert count(run, one="once")["one"].summary["count"] == 8
     assert (run.root / "one.starts").read_text() == "xx"
     stuck = RunFolder(tmp_path / "stuck")
     with pytest.raises(PhaseError, match="one ended unexpectedly: killed by SIGKILL, as the kernel does when memory"):
@@ -75,7 +88,7 @@ def test_an_error_of_a_phase_is_its_message_and_a_crash_points_to_the_log(tmp_pa
     with pytest.raises(PhaseError, match="two ended unexpectedly: exit code 1"):
         count(crash := RunFolder(tmp_path / "crash"), two="crash")
     assert "RuntimeError: a bug" in (crash.logs / "production_training_test.log").read_text()
-    assert count(run, one="plain", two="plain")["two"].summary == {"count": 8}
+    assert count(run, one="plain", two="plain")["two"].summary["count"] == 8
     assert (run.root / "one.starts").read_text() == "x"
 
 
@@ -95,7 +108,7 @@ def test_sigkill_anywhere_and_the_same_command_finishes_with_nothing_redone(seco
     for name in ("one", "two", "three"):
         result = run.finished(name)
         assert result is not None
-        assert result.summary == {"count": 40}
+        assert result.summary["count"] == 40
         assert len((run.root / f"{name}.starts").read_text()) <= (1 if name in finished else 2)
     assert len(list(read_metrics(run.metrics_file))) >= 120 - 1  # the step in flight may have lost its row
 

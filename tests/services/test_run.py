@@ -87,7 +87,7 @@ def cluster(environment: dict[str, str]) -> Iterator[str]:
 def test_sigkill_leaves_no_process_and_no_half_written_phase(
     killed_run: RunFolder, environment: dict[str, str]
 ) -> None:
-    _wait_for(lambda: not _marked(environment[MARK]), 60)
+    _wait_for(lambda: not _marked(environment[MARK]), 180)
     assert [p.name for p in PHASES if killed_run.finished(p.name)] == ["corpus", "base", "supervised"]
     assert not killed_run.gguf.exists()
 

@@ -30,8 +30,8 @@ class IterationRecord:
 def judged_metrics(groups: Sequence[Group]) -> dict[str, float]:
     """How good the completions of these groups are. Faults of ours are counted, and in no mean.
 
-    `distinct_share` is the share of different texts in a group, on average; `compile_rate`, `parse_rate` and
-    `pass_rate` are over completions, `solved_share` over tasks of which at least one completion passed.
+    `distinct_share` is the share of different texts in a group, on average over groups of at least two; `compile_rate`,
+    `parse_rate` and `pass_rate` are over completions, `solved_share` over tasks that at least one of them passed.
     """
     samples = [sample for group in groups for sample in group.samples]
     verdicts = [sample.verdict for sample in samples if isinstance(sample.verdict, Scored)]
@@ -40,8 +40,9 @@ def judged_metrics(groups: Sequence[Group]) -> dict[str, float]:
         "infra_faults": float(len(samples) - len(verdicts)),
         "completion_length": _mean([len(sample.completion.token_ids) for sample in samples]),
         "truncated_share": _mean([sample.completion.finish_reason == "length" for sample in samples]),
-        "distinct_share": _mean([len({s.text for s in group.samples}) / len(group.samples) for group in groups]),
     }
+    if several := [group.samples for group in groups if len(group.samples) > 1]:
+        metrics["distinct_share"] = _mean([len({s.text for s in siblings}) / len(siblings) for siblings in several])
     if not verdicts:
         return metrics
     rewards = [verdict.reward.total for verdict in verdicts]
