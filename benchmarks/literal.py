@@ -23,7 +23,7 @@ def literal(kind: RustType, value: Value) -> str:
     match name, value:
         case _, int() if name in INTEGERS:
             return f"{value}{name}" if value >= 0 else f"({value}{name})"
-        case ("f32" | "f64"), (int() | float()) if math.isfinite(value):
+        case (("f32" | "f64"), (int() | float())) if math.isfinite(value):
             return f"({float(value)!r}{name})"
         case "bool", bool():
             return str(value).lower()
@@ -60,5 +60,7 @@ def literal(kind: RustType, value: Value) -> str:
 
 
 def _escaped(text: str, quote: str) -> str:
-    escaped = "".join(f"\\u{{{ord(char):x}}}" if not char.isprintable() else char for char in text.replace("\\", "\\\\"))
+    escaped = "".join(
+        f"\\u{{{ord(char):x}}}" if not char.isprintable() else char for char in text.replace("\\", "\\\\")
+    )
     return escaped.replace(quote, f"\\{quote}")
