@@ -13,7 +13,7 @@ import re
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from reward_farm.errors import SandboxFault, SandboxUnavailable
@@ -23,6 +23,8 @@ _NEEDED = ("memory", "pids")
 _V1 = (*_NEEDED, "cpuacct")
 _PREFIX = "ferrotype-jail"
 _NAME = re.compile(rf"{_PREFIX}-(\d+)-(\d+)-(\d+)-\d+")
+_numbers_of_groups = itertools.count()
+"""One for the process: judges in several threads must not take the same name."""
 _REMOVAL_SECONDS = 5.0
 """A killed process leaves its group within milliseconds, if the machine lets it run."""
 _REMEDY = (
@@ -76,14 +78,13 @@ class CgroupHome:
 
     version: int
     parents: Mapping[str, Path]
-    _count: itertools.count[int] = field(default_factory=itertools.count)
 
     def make(self, memory_mb: int, processes: int) -> Cgroup:
         """A new group with these limits.
 
         Raises OSError.
         """
-        name = f"{_PREFIX}-{_pid_namespace()}-{os.getpid()}-{_started(os.getpid())}-{next(self._count)}"
+        name = f"{_PREFIX}-{_pid_namespace()}-{os.getpid()}-{_started(os.getpid())}-{next(_numbers_of_groups)}"
         group = Cgroup(self.version, {controller: parent / name for controller, parent in self.parents.items()})
         try:
             for folder in dict.fromkeys(group.folders.values()):

@@ -28,6 +28,9 @@ class Job:
     callers: int = 0
     attempts: int = 0
     queued: bool = False
+    barred: int | None = None
+    """The worker that failed at it, which leaves it to others until `barred_until`."""
+    barred_until: float = 0.0
 
 
 class Intake:
@@ -74,16 +77,22 @@ class Intake:
             self._enqueue(new)
         return [jobs[submission.id] for submission in submissions]
 
-    def again(self, job: Job) -> None:
+    def again(self, job: Job, barred: int | None = None, until: float = 0.0) -> None:
         """Back to the end of the queue, as a group of its own: it may be what kills workers."""
+        job.attempts += 1
+        job.barred, job.barred_until = barred, until
         self._enqueue([job])
 
-    def take(self, most: int) -> list[Job]:
+    def take(self, most: int, worker: int, now: float) -> list[Job]:
         """Up to `most` jobs; a job that was tried before comes alone, and a group is split only if it is larger."""
         batch: list[Job] = []
+        left: list[list[Job]] = []
         while self._groups:
             group = [job for job in self._groups[0] if not job.verdict.done()]
             room = most - len(batch)
+            if group and group[0].barred == worker and now < group[0].barred_until:
+                left.append(self._groups.popleft())
+                continue
             if batch and group and (len(group) > room or group[0].attempts):
                 break
             batch += group[:room]
@@ -93,6 +102,7 @@ class Intake:
             self._groups.popleft()
             if batch and batch[0].attempts:
                 break
+        self._groups.extendleft(reversed(left))
         for job in batch:
             job.queued = False
         self.waiting -= len(batch)

@@ -33,6 +33,8 @@ from reward_farm.worker import RustcWorker
 MAX_RETRIES = 2
 CHECKS_FAILED = 3
 """In a row: new processes do not help, so the fault is the machine's."""
+LET_OTHERS_SECONDS = 1.0
+"""For so long, the worker that failed at a submission leaves it to the others."""
 MOST_SUSPECTS = 65_536
 
 _log = logging.getLogger(__name__)
@@ -230,7 +232,6 @@ class RewardFarm:
                     await self._judge_batch(seat, batch)
                 elif complaint := await seat.check():
                     self._suspect(seat, complaint)
-                    seat.replace()
                     return "canary"
         except WorkerDied as died:
             return died.why
@@ -245,11 +246,14 @@ class RewardFarm:
             due = seat.checked + self._settings.canary_seconds - time.monotonic() if seat.unproved else None
             if due is not None and due <= 0:
                 return []
-            batch = self._intake.take(self._settings.max_batch)
+            now = time.monotonic()
+            batch = self._intake.take(self._settings.max_batch, seat.number, now)
             if batch:
-                now = time.monotonic()
                 self.metrics.taken(self._intake.waiting, [now - job.arrived for job in batch])
                 return batch
+            if self._intake.waiting:  # for another worker; for this one too, if none comes
+                await asyncio.sleep(LET_OTHERS_SECONDS / 10)
+                continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(due):
                     await self._intake.arrived.wait()
@@ -263,10 +267,10 @@ class RewardFarm:
             self._intake.fail(batch, FarmClosed("the farm was closed before this submission was judged"))
             raise
         except WorkerDied as died:
-            self._hand_out(batch, [InfraFault(job.submission.id, str(died)) for job in batch])
+            self._hand_out(seat, batch, [InfraFault(job.submission.id, str(died)) for job in batch])
             raise
         seconds = time.monotonic() - started
-        self._hand_out(batch, judged.verdicts)
+        self._hand_out(seat, batch, judged.verdicts)
         self._counts.worker_seconds += seconds
         self.metrics.judged(seat.number, judged.verdicts, judged.fallbacks, judged.resident_bytes, seconds)
 
@@ -297,25 +301,26 @@ class RewardFarm:
             self._unusable = error
             self._intake.fail_waiting(error)
 
-    def _hand_out(self, batch: Sequence[Job], verdicts: Sequence[Verdict]) -> None:
+    def _hand_out(self, seat: Seat, batch: Sequence[Job], verdicts: Sequence[Verdict]) -> None:
         """Hands out verdicts; faults go to the end of the queue for another worker, while tries are left."""
         retried = given_up = 0
         opened = False
+        now = time.monotonic()
+        others = len(self._seats) - self._unfit > 1
         for job, verdict in zip(batch, verdicts, strict=True):
             if isinstance(verdict, InfraFault) and job.verdict.done():  # nobody waits for it any more
                 continue
             if isinstance(verdict, InfraFault) and job.attempts < MAX_RETRIES:
-                job.attempts += 1
                 retried += 1
-                self._intake.again(job)
+                self._intake.again(job, seat.number if others else None, now + LET_OTHERS_SECONDS)
                 continue
             if isinstance(verdict, Scored):
                 self._counts.outcomes[str(verdict.outcome)] += 1
                 self._counts.cached += verdict.cached
-                self._breaker.record(None, time.monotonic())
+                self._breaker.record(None, now)
             else:
                 given_up += 1
-                opened |= self._breaker.record(verdict.reason, time.monotonic())
+                opened |= self._breaker.record(verdict.reason, now)
             self._intake.settle(job, verdict)
         self._counts.retries += retried
         self._counts.faults += given_up

@@ -16,10 +16,11 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from reward_farm.errors import FarmError, SandboxFault
+from reward_farm.errors import FarmError, SandboxFault, SandboxUnavailable
 from reward_farm.health import canaries, complaint
 from reward_farm.problem import Submission
 from reward_farm.scratch import sweep
+from reward_farm.verdict import InfraFault
 from reward_farm.worker import Judged
 
 START_SECONDS = 120.0
@@ -87,22 +88,28 @@ class Seat:
         return judged
 
     async def check(self) -> str | None:
-        """What is wrong with the worker, if it fails to show that it judges rightly. Raises WorkerDied."""
+        """What is wrong with the worker, if it shows that it may judge wrongly; its process is ended then.
+
+        Raises WorkerDied if it shows nothing: it died as workers do, or met a fault.
+        """
         try:
-            verdicts = await _within(CHECK_SECONDS, self.worker.check.remote(canaries()))
-        except TimeoutError:
-            said: str | None = f"it did not answer within {CHECK_SECONDS:.0f} s"
-        except RayTaskError as error:
-            said = str(error.cause)
-        except RayError as error:  # it died, as workers do: no sign that it judged wrongly
-            raise WorkerDied("crash", str(error)) from error
-        else:
-            said = complaint(verdicts)
-        if said is None:
+            verdicts = await self._asked(CHECK_SECONDS, self.worker.check.remote(canaries()))
+        except WorkerDied as died:
+            open_layer = getattr(died.__cause__, "cause", None)
+            if not isinstance(open_layer, SandboxUnavailable):
+                raise
+            self.failed_checks += 1
+            return str(open_layer)
+        said = complaint(verdicts)
+        fault = next((each.reason for each in verdicts if isinstance(each, InfraFault)), None)
+        if said is None and fault is None:
             self.checked, self.failed_checks = time.monotonic(), 0
             self.unproved.clear()
-        else:
-            self.failed_checks += 1
+            return None
+        self.replace()
+        if said is None:
+            raise WorkerDied("fault", fault or "")
+        self.failed_checks += 1
         return said
 
     async def retire(self) -> None:

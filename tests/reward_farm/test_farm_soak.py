@@ -1,0 +1,156 @@
+"""The farm for long, under kills and under too much work: one verdict an id, nothing left behind, memory in bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from random import Random
+
+import pytest
+import ray
+from hostile.variants import forgeries
+from leftovers import cgroups, children, descriptors, left_by, resident_mb
+
+from benchmarks.candidates import mixed
+from reward_farm.errors import Overloaded
+from reward_farm.judge import Judge
+from reward_farm.pool import RewardFarm
+from reward_farm.problem import Submission
+from reward_farm.settings import FarmSettings
+from reward_farm.verdict import InfraFault, Outcome, Scored, Verdict
+
+night = (pytest.mark.nightly, pytest.mark.timeout(4 * 3600))
+IN_FLIGHT = 96
+MOST_GROWTH = 1.05
+MOST_FAULTS = 0.001
+"""Share of ids whose verdict is a fault after retries; with fewer than a thousand ids, none."""
+
+
+def submissions(count: int, seed: int) -> list[Submission]:
+    return [Submission(f"s{n}", each.source, each.problem) for n, each in enumerate(islice(mixed(seed), count))]
+
+
+@pytest.mark.parametrize("count", [400, pytest.param(10_000, marks=night)])
+def test_a_judge_leaves_nothing_and_does_not_grow(count: int, settings: FarmSettings) -> None:
+    work = submissions(count // 2, 21)
+    work += [Submission(f"f{n}", each.source, each.problem) for n, each in enumerate(islice(forgeries(21), count // 2))]
+    Random(0).shuffle(work)
+    warm = max(96, count // 10)
+    before, groups = children(), cgroups()
+    with Judge(settings) as judge:
+        judge.judge(work[:warm])
+        open_then, size_then = descriptors(), resident_mb()
+        for start in range(warm, len(work), 480):
+            verdicts = judge.judge(work[start : start + 480])
+            assert all(isinstance(verdict, Scored) for verdict in verdicts)
+        assert descriptors() == open_then
+        assert resident_mb() < size_then * MOST_GROWTH
+    assert children() == before
+    assert cgroups() <= groups
+    assert settings.scratch_dir is not None
+    assert left_by(settings.scratch_dir) == []
+
+
+@dataclass
+class Soak:
+    """What came back."""
+
+    verdicts: dict[str, list[Verdict]] = field(default_factory=dict)
+    kills: int = 0
+    size_warm: float = 0.0
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(("count", "every_seconds"), [(400, 5.0), pytest.param(10_000, 5.0, marks=night)])
+def test_one_verdict_an_id_while_workers_are_killed(count: int, every_seconds: float, settings: FarmSettings) -> None:
+    pooled = settings.model_copy(update={"workers": 2})
+    groups = cgroups()
+    asyncio.run(asyncio.wait_for(_soak(RewardFarm(pooled), submissions(32, 30), every_seconds=3600), 200))
+    open_then = descriptors()
+    soak = asyncio.run(asyncio.wait_for(_soak(RewardFarm(pooled), submissions(count, 31), every_seconds), 4 * 3600))
+    assert soak.kills >= 1
+    assert {id: len(verdicts) for id, verdicts in soak.verdicts.items()} == {f"s{n}": 1 for n in range(count)}
+    outcomes = Counter(getattr(verdicts[0], "outcome", "fault") for verdicts in soak.verdicts.values())
+    assert outcomes["fault"] <= count * MOST_FAULTS, outcomes
+    assert outcomes[Outcome.PASSED] > count * 0.2, outcomes
+    assert resident_mb() < soak.size_warm * MOST_GROWTH
+    # Ray keeps a connection or two to processes that it has replaced.
+    assert descriptors() <= open_then + 4
+    assert cgroups() <= groups
+    assert settings.scratch_dir is not None
+    assert left_by(settings.scratch_dir) == []
+
+
+async def _soak(farm: RewardFarm, work: list[Submission], every_seconds: float) -> Soak:
+    soak = Soak()
+    slots = asyncio.Semaphore(IN_FLIGHT)
+
+    async def one(submission: Submission) -> None:
+        async with slots:
+            verdict = await farm.judge(submission)
+        soak.verdicts.setdefault(submission.id, []).append(verdict)
+        if len(soak.verdicts) == max(1, len(work) // 5):
+            soak.size_warm = resident_mb()
+
+    async def kill() -> None:
+        rng = Random(0)
+        while True:
+            await asyncio.sleep(every_seconds)
+            worker = rng.choice(farm._workers)
+            with suppress(ray.exceptions.RayError, ProcessLookupError, TimeoutError):
+                pid = await asyncio.wait_for(_pid(worker), 20)
+                os.kill(pid, signal.SIGKILL)
+                soak.kills += 1
+
+    killer = asyncio.create_task(kill())
+    try:
+        await asyncio.gather(*map(one, work))
+    finally:
+        killer.cancel()
+        await farm.close()
+    return soak
+
+
+async def _pid(worker: object) -> int:
+    pid: int = await worker.__ray_call__.remote(lambda _: os.getpid())  # type: ignore[attr-defined]
+    return pid
+
+
+@pytest.mark.usefixtures("cluster")
+def test_ten_times_too_much_work_is_refused_and_forgotten(settings: FarmSettings) -> None:
+    capacity = 48
+    pooled = settings.model_copy(update={"workers": 1, "max_queue": capacity})
+    work = submissions(10 * capacity, 40)
+
+    async def run() -> None:
+        farm = RewardFarm(pooled)
+        try:
+            await farm.judge(Submission("first", work[0].source, work[0].problem))
+            size, refused, verdicts = resident_mb(), 0, []
+            for round in range(3):
+                started = time.monotonic()
+                judging = [asyncio.create_task(farm.judge(replace(each, id=f"{round}-{each.id}"))) for each in work]
+                done, waiting = await asyncio.wait(judging, timeout=0.5)
+                said_no = [task for task in done if isinstance(task.exception(), Overloaded)]
+                assert time.monotonic() - started < 2, "refused at once"
+                assert len(said_no) >= len(work) - 2 * capacity
+                refused += len(said_no)
+                assert farm.stats().waiting <= capacity
+                verdicts += [task.result() for task in done if task.exception() is None]
+                verdicts += await asyncio.wait_for(asyncio.gather(*waiting), 120)
+            assert refused and not any(isinstance(verdict, InfraFault) for verdict in verdicts)
+            assert resident_mb() < size * MOST_GROWTH
+            started = time.monotonic()
+            again = await farm.judge(Submission("after", work[0].source, work[0].problem))
+            assert isinstance(again, Scored)
+            assert time.monotonic() - started < 5
+        finally:
+            await farm.close()
+
+    asyncio.run(run())
