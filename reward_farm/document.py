@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from reward_farm.errors import BadProblem
@@ -56,8 +56,8 @@ def read_problem(document: str | Mapping[str, Any]) -> Problem:
     problem = Problem(entry, tuple(params), returns, assertions=_text(document, "assertions", ""))
     if cases:
         kinds, answer = [parse_type(kind) for kind in params], parse_type(returns)
-        problem = Problem(entry, problem.params, returns, tuple(_case(kinds, answer, case) for case in cases))
-        prepare(problem)
+        problem = replace(problem, cases=tuple(_case(kinds, answer, case) for case in cases))
+    prepare(problem)
     return problem
 
 

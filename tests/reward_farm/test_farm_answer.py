@@ -90,7 +90,8 @@ def test_values_are_read_by_their_rust_type_and_written_so_that_they_are_read_ag
 
 def test_a_problem_may_ask_for_little_and_carry_more() -> None:
     assert read_problem('{"entry": "main"}') == Problem("main", (), "()")
-    assert read_problem({"entry": "f", "assertions": "assert!(f());", "difficulty": 3}).assertions == "assert!(f());"
+    asked = "assert_eq!(f(2), 4);"
+    assert read_problem({"entry": "f", "assertions": asked, "difficulty": 3}) == Problem("f", (), "()", (), asked)
 
 
 @pytest.mark.parametrize(
