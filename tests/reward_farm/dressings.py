@@ -24,15 +24,15 @@ DRESSINGS: dict[str, Dressing] = {
     + f"\n#[cfg(test)]\nmod tests {{\n    use super::*;\n\n    #[test]\n    fn works() {{\n        let _ = {entry};\n"
     "        assert_eq!(1, 1);\n    }\n}\n",
     "own tests that are compiled": lambda source, entry: source
-    + f"\n#[allow(dead_code, unused_imports)]\nmod tests {{\n    use super::{entry};\n    fn works() {{ let _ = 1; }}\n}}\n",
+    + f"\n#[allow(dead_code, unused_imports)]\nmod checks {{\n    use super::{entry};\n    fn works() {{ let _ = 1; }}\n}}\n",
     "tests without a module": lambda source, entry: source + "\n#[test]\nfn it_works() {\n    assert!(true);\n}\n",
-    "a main": lambda source, entry: source + f'\nfn main() {{\n    println!("{entry}");\n}}\n',
-    "a public main": lambda source, entry: "pub fn main() {}\n\n" + source,
+    "a main": lambda source, entry: source if "fn main" in source else source + f'\nfn main() {{\n    println!("{entry}");\n}}\n',
+    "a public main": lambda source, entry: source if "fn main" in source else "pub fn main() {}\n\n" + source,
     "an import that it doesn't need": lambda source, entry: "use std::fmt::Debug;\n" + source,
     "an import repeated inside": lambda source, entry: _IMPORT + _IMPORT.join(_body(source)),
     "an import repeated in tests": lambda source, entry: "#[allow(unused_imports)]\nuse std::rc::Rc;\n"
     + source
-    + "\n#[cfg(test)]\nmod checks {\n    use super::*;\n    use std::rc::Rc;\n}\n",
+    + "\n#[cfg(test)]\nmod more_tests {\n    use super::*;\n    use std::rc::Rc;\n}\n",
     "a prelude imported": lambda source, entry: "#[allow(unused_imports)]\nuse std::prelude::v1::*;\n" + source,
     "private": lambda source, entry: source.replace(f"pub fn {entry}", f"fn {entry}"),
     "for the crate": lambda source, entry: source.replace(f"pub fn {entry}", f"pub(crate) fn {entry}"),
@@ -70,7 +70,7 @@ DRESSINGS: dict[str, Dressing] = {
     "a module": lambda source, entry: source
     + "\npub mod inner {\n    pub fn one() -> i32 {\n        super::two() - 1\n    }\n}\nfn two() -> i32 {\n    2\n}\n",
     "a path from the crate": lambda source, entry: source
-    + "\npub mod inner {\n    pub fn one() -> i32 {\n        crate::two() - 1\n    }\n}\npub fn two() -> i32 {\n    2\n}\n",
+    + "\npub mod deep {\n    pub fn one() -> i32 {\n        crate::three() - 2\n    }\n}\npub fn three() -> i32 {\n    3\n}\n",
     "attributes of the crate": lambda source, entry: "#![allow(dead_code)]\n#![warn(missing_docs)]\n" + source,
     "lints": lambda source, entry: "#[allow(clippy::all, unused)]\n" + source,
     "prints": lambda source, entry: 'println!("called");\n    eprintln!("called");\n'.join(_body(source)),
