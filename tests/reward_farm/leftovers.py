@@ -41,5 +41,7 @@ def left_by(scratch: Path) -> list[str]:
 
 
 def cgroups() -> set[str]:
-    """Control groups of any farm on this machine."""
-    return {str(path) for path in Path("/sys/fs/cgroup").rglob("*ferrotype*") if path.is_dir()}
+    """Control groups that this process made, or one that is no more: those of other farms at work are theirs."""
+    found = (path for path in Path("/sys/fs/cgroup").rglob("ferrotype-jail-*") if path.is_dir())
+    makers = ((path, int(path.name.split("-")[3])) for path in found)
+    return {str(path) for path, pid in makers if pid == os.getpid() or not Path(f"/proc/{pid}").exists()}
