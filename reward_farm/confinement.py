@@ -1,8 +1,8 @@
 """Writes the command line that starts a program with a given set of layers. Pure; starts nothing.
 
-    launcher (joins the cgroup) ─► bubblewrap (namespaces, mounts) ─► launcher (all else) ─► program
+    bubblewrap (namespaces, mounts) ─► launcher (all else) ─► program
 
-Without any of bubblewrap's layers, one launcher does the rest and may stay as supervisor. A place in the jail is then a
+Without any of bubblewrap's layers the launcher begins, and may stay as supervisor. A place in the jail is then a
 place on the host, and every word that names one is translated.
 """
 
@@ -53,6 +53,8 @@ class Descriptors:
     status: int = -1
     lifeline: int = -1
     frames: int = -1
+    doors: Sequence[int] = ()
+    """Of the cgroup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +72,11 @@ class Confinement:
         """Else one launcher does everything."""
         return bool(self.layers & BUBBLEWRAP)
 
-    def command_line(self, inmate: Inmate, fds: Descriptors, groups: Sequence[Path]) -> list[str]:
-        """What is to be executed; `groups` are the cgroup's folders."""
-        joins = [word for group in groups for word in ("cgroup", str(group))]
-        first = [str(self.launcher), "report", str(fds.report), *joins]
-        program = [*self._steps(inmate, fds), "--", *self._seen(inmate, inmate.command)]
-        if not self.uses_bubblewrap:
-            supervise = ["supervise", str(fds.lifeline), str(fds.status)] if Layer.SUPERVISOR in self.layers else []
-            return [*first, *supervise, *program]
-        inner = LAUNCHER if Layer.FILESYSTEM in self.layers else str(self.launcher)
-        outer = [*first, "--"] if groups else []
-        return [*outer, *self._bubblewrap(inmate, fds), inner, "report", str(fds.report), *program]
+    def command_line(self, inmate: Inmate, fds: Descriptors) -> list[str]:
+        """What is to be executed."""
+        outer = self._bubblewrap(inmate, fds) if self.uses_bubblewrap else []
+        launcher = LAUNCHER if Layer.FILESYSTEM in self.layers else str(self.launcher)
+        return [*outer, launcher, *self._steps(inmate, fds), "--", *self._seen(inmate, inmate.command)]
 
     def environment(self, inmate: Inmate, inherited: Mapping[str, str]) -> dict[str, str]:
         """What the program finds in its environment."""
@@ -88,8 +84,12 @@ class Confinement:
         return {**({} if Layer.ENVIRONMENT in self.layers else inherited), "LD_LIBRARY_PATH": path}
 
     def _steps(self, inmate: Inmate, fds: Descriptors) -> list[str]:
-        """The launcher's last steps, in the only order that works: each needs what the next takes away."""
-        layers, steps = self.layers, []
+        """The launcher's steps, in the only order that works: each needs what the next takes away."""
+        layers, steps = self.layers, ["report", str(fds.report)]
+        for door in fds.doors:
+            steps += ["join", str(door)]
+        if Layer.SUPERVISOR in layers:
+            steps += ["supervise", str(fds.lifeline), str(fds.status)]
         if fds.frames >= 0:
             steps += ["move", str(fds.frames), str(FRAMES)]
         if Layer.DESCRIPTORS in layers:
@@ -117,7 +117,7 @@ class Confinement:
 
     def _bubblewrap(self, inmate: Inmate, fds: Descriptors) -> list[str]:
         layers = self.layers
-        words = [self.bwrap, "--unshare-user", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent"]
+        words = [self.bwrap, "--unshare-user", "--unshare-uts", "--die-with-parent"]
         words += ["--new-session", "--json-status-fd", str(fds.status)]
         namespaces = {Layer.PIDS: "pid", Layer.NETWORK: "net", Layer.IPC: "ipc"}
         words += [f"--unshare-{name}" for layer, name in namespaces.items() if layer in layers]

@@ -275,6 +275,7 @@ class Sandbox:
             return near, far
 
         group: Cgroup | None = None
+        doors: list[int] = []
         try:
             report, report_in = pipe()
             os.set_blocking(report, False)
@@ -287,9 +288,11 @@ class Sandbox:
             frames, frames_in = pipe() if serve else (-1, -1)
             if Layer.CGROUP in layers and self.cgroups is not None:
                 group = self.cgroups.make(inmate.memory_mb, inmate.processes)
-            fds = Descriptors(report_in, code, status_in, lifeline_out, frames_in)
+                doors = [os.open(door, os.O_WRONLY | os.O_CLOEXEC) for door in group.doors()]
+                theirs += doors
+            fds = Descriptors(report_in, code, status_in, lifeline_out, frames_in, doors)
             process = subprocess.Popen(
-                confinement.command_line(inmate, fds, list(dict.fromkeys(group.folders.values())) if group else []),
+                confinement.command_line(inmate, fds),
                 stdin=subprocess.PIPE if serve else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if serve else subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL if serve else subprocess.PIPE,

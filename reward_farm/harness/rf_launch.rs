@@ -54,6 +54,7 @@ const O_CLOEXEC: c_int = 0o2000000;
 const O_PATH: c_int = 0o10000000;
 const CLOSE_RANGE_CLOEXEC: c_uint = 4;
 const SIGKILL: c_int = 9;
+const WNOHANG: c_int = 1;
 const SIGPIPE: c_int = 13;
 const SIG_DFL: usize = 0;
 const POLLIN: i16 = 1;
@@ -178,10 +179,13 @@ unsafe fn end_all(child: c_int) -> c_int {
     let (mut ended, mut status) = (0, 0);
     kill(-child, SIGKILL); // before it is reaped, while nobody else can have its number
     kill(child, SIGKILL);
+    waitpid(child, &mut ended, 0);
     loop {
-        for orphan in children() { kill(orphan, SIGKILL); }
-        match waitpid(-1, &mut status, 0) {
-            pid if pid == child => ended = status,
+        match waitpid(-1, &mut status, WNOHANG) {
+            0 => {
+                for orphan in children() { kill(orphan, SIGKILL); }
+                waitpid(-1, &mut status, 0);
+            }
             pid if pid < 0 => break,
             _ => {}
         }
@@ -221,7 +225,7 @@ fn main() {
         let taken = match step {
             "report" => { report = number(next()) as c_int; Ok(()) }
             "folder" => std::env::set_current_dir(next()),
-            "cgroup" => std::fs::write(format!("{}/cgroup.procs", next()), "0"),
+            "join" => unsafe { std::fs::File::from_raw_fd(number(next()) as c_int) }.write_all(b"0"),
             "supervise" => supervise(next(), next()),
             "limit" => limit(next(), next(), next()),
             "move" => check(unsafe { dup2(number(next()) as c_int, number(next()) as c_int) }.into()).map(drop),
