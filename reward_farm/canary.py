@@ -103,7 +103,7 @@ def attacks(bait: Bait, landlock: int) -> Mapping[Layer, Attacks]:
             read, ("write", "/src/written"), ("list", "/proc"), ("run", "/harness/rf_launch"),
             *((tcp,) if landlock >= 4 else ()), *((abstract, signal) if landlock >= 6 else ()),
         ),
-        Layer.SECCOMP: (("key", "-"), ("user-namespace", "-"), ("shared", str(bait.key)), tcp, abstract),
+        Layer.SECCOMP: (("user-namespace", "-"), ("shared", str(bait.key)), tcp, abstract),
         Layer.ENVIRONMENT: (("environment", "-"),),
         Layer.DESCRIPTORS: (("descriptor", str(bait.descriptor)),),
     }  # fmt: skip
