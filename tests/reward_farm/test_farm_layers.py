@@ -18,6 +18,7 @@ import pytest
 from canaries import Canaries
 from hostile import ATTACKS
 from hostile.attack import HONEST, SQUARE
+from leftovers import left_by
 
 from reward_farm import canary
 from reward_farm.canary import Bait, attacks, prove, released
@@ -275,6 +276,19 @@ def test_jails_ended_in_the_middle_leave_nothing(profile: Sandbox, tmp_path: Pat
         )
         assert profile.run(inmate, wall_seconds=0.2).late
         assert left() == before
+
+
+def test_a_jail_that_is_ended_while_it_starts_leaves_no_process(settings: FarmSettings, tmp_path: Path) -> None:
+    sandbox = Sandbox(find_toolchain(settings), settings)
+    (out := tmp_path / "out").mkdir()
+    for moment in range(100):
+        with sandbox.serve(out):
+            time.sleep(moment * 6e-5)
+    out.rmdir()
+    deadline = time.monotonic() + 10
+    while left_by(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert left_by(tmp_path) == []
 
 
 @pytest.mark.parametrize("isolation", ["standard", "pod"])
