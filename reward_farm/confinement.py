@@ -1,8 +1,8 @@
 """Writes the command line that starts a program with a given set of layers. Pure; starts nothing.
 
-    bubblewrap (namespaces, mounts) ─► launcher (all else) ─► program
+    launcher (stays as supervisor) ─► bubblewrap (namespaces, mounts) ─► launcher (all else) ─► program
 
-Without any of bubblewrap's layers the launcher begins, and may stay as supervisor. A place in the jail is then a
+Without any of bubblewrap's layers one launcher does it all. A place in the jail is then a
 place on the host, and every word that names one is translated.
 """
 
@@ -74,22 +74,27 @@ class Confinement:
 
     def command_line(self, inmate: Inmate, fds: Descriptors) -> list[str]:
         """What is to be executed."""
-        outer = self._bubblewrap(inmate, fds) if self.uses_bubblewrap else []
+        supervise = self._supervise(fds)
         launcher = LAUNCHER if Layer.FILESYSTEM in self.layers else str(self.launcher)
-        return [*outer, launcher, *self._steps(inmate, fds), "--", *self._seen(inmate, inmate.command)]
+        program = [*self._steps(inmate, fds), "--", *self._seen(inmate, inmate.command)]
+        if not self.uses_bubblewrap:
+            return [launcher, *_report(fds), *supervise, *program]
+        outer = [str(self.launcher), *_report(fds), *supervise, "--"] if supervise else []
+        return [*outer, *self._bubblewrap(inmate, fds), launcher, *_report(fds), *program]
 
     def environment(self, inmate: Inmate, inherited: Mapping[str, str]) -> dict[str, str]:
         """What the program finds in its environment."""
         (path,) = self._seen(inmate, [inmate.library_path])
         return {**({} if Layer.ENVIRONMENT in self.layers else inherited), "LD_LIBRARY_PATH": path}
 
+    def _supervise(self, fds: Descriptors) -> list[str]:
+        """bubblewrap tells itself how its program ended; without it the supervisor does."""
+        status = "-1" if self.uses_bubblewrap else str(fds.status)
+        return ["supervise", str(fds.lifeline), status] if Layer.SUPERVISOR in self.layers else []
+
     def _steps(self, inmate: Inmate, fds: Descriptors) -> list[str]:
         """The launcher's steps, in the only order that works: each needs what the next takes away."""
-        layers, steps = self.layers, ["report", str(fds.report)]
-        for door in fds.doors:
-            steps += ["join", str(door)]
-        if Layer.SUPERVISOR in layers:
-            steps += ["supervise", str(fds.lifeline), str(fds.status)]
+        layers, steps = self.layers, [word for door in fds.doors for word in ("join", str(door))]
         if fds.frames >= 0:
             steps += ["move", str(fds.frames), str(FRAMES)]
         if Layer.DESCRIPTORS in layers:
@@ -146,3 +151,7 @@ class Confinement:
         longest_first = "|".join(re.escape(place) for place in sorted(places, key=len, reverse=True))
         named = re.compile(rf"(?<![\w./-])({longest_first})(?=[/,]|$)")
         return [named.sub(lambda match: str(places[match[1]]), word) for word in words]
+
+
+def _report(fds: Descriptors) -> list[str]:
+    return ["report", str(fds.report)]

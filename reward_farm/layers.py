@@ -26,7 +26,7 @@ class Layer(StrEnum):
     CAPABILITIES = "no-capabilities"
     PRIVILEGES = "no-new-privileges"
     SUPERVISOR = "supervisor"
-    """Where there is no PID namespace: a parent that ends every descendant."""
+    """A parent that ends every descendant, whatever ends first: the program, the farm, or bubblewrap half-way."""
     CGROUP = "cgroup"
     """Memory and processes of the whole jail, limited and counted."""
     RLIMITS = "rlimits"
@@ -42,13 +42,13 @@ ORACLE = "oracle-outside"
 BUBBLEWRAP = frozenset({Layer.FILESYSTEM, Layer.PIDS, Layer.NETWORK, Layer.IPC})
 """What only bubblewrap can do: without all of them the launcher works alone."""
 _LAUNCHER = frozenset({
-    Layer.CAPABILITIES, Layer.PRIVILEGES, Layer.RLIMITS, Layer.LANDLOCK, Layer.SECCOMP, Layer.ENVIRONMENT,
-    Layer.DESCRIPTORS,
+    Layer.CAPABILITIES, Layer.PRIVILEGES, Layer.SUPERVISOR, Layer.RLIMITS, Layer.LANDLOCK, Layer.SECCOMP,
+    Layer.ENVIRONMENT, Layer.DESCRIPTORS,
 })  # fmt: skip
 PROFILES = {
     "standard": BUBBLEWRAP | _LAUNCHER,
     "strict": BUBBLEWRAP | _LAUNCHER | {Layer.CGROUP},
-    "pod": _LAUNCHER | {Layer.SUPERVISOR},
+    "pod": _LAUNCHER,
 }
 """What must hold. A cgroup is added wherever one can be made."""
 

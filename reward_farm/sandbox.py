@@ -14,7 +14,6 @@ import re
 import resource
 import selectors
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -137,23 +136,8 @@ class Jail:
             self._channels.close("lifeline")  # the supervisor ends everyone and itself
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(_ENDING_SECONDS)
-        if self.process.poll() is None:
-            self._end_children()
-        self.process.kill()
+        self.process.kill()  # of use only without a supervisor, for canaries
         self.process.wait()
-
-    def _end_children(self) -> None:
-        """Kills what the stopped process has started: bubblewrap's child is the first of its PID namespace.
-
-        `--die-with-parent` does so too, but not before that child is set up: until then it waits for a parent that is
-        gone, for ever.
-        """
-        pid = self.process.pid
-        self.process.send_signal(signal.SIGSTOP)
-        with contextlib.suppress(ChildProcessError, FileNotFoundError, ProcessLookupError):
-            os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-                os.kill(int(child), signal.SIGKILL)
 
     def _exit_code(self, output: bytes) -> int:
         """What bubblewrap or the supervisor reported: they report only on a program that was started."""
@@ -298,7 +282,7 @@ class Sandbox:
             code_in, code = pipe(ours_reads=False)
             os.write(code_in, inmate.filter)  # about 2 KB: fits any pipe
             os.close(ours.pop())
-            supervised = not confinement.uses_bubblewrap and Layer.SUPERVISOR in layers
+            supervised = Layer.SUPERVISOR in layers
             status, status_in = pipe() if confinement.uses_bubblewrap or supervised else (-1, -1)
             lifeline, lifeline_out = pipe(ours_reads=False) if supervised else (-1, -1)
             frames, frames_in = pipe() if serve else (-1, -1)

@@ -94,6 +94,8 @@ fn check(result: c_long) -> Result<c_int, Error> {
 
 fn number(word: &str) -> u64 { word.parse().expect("a number") }
 
+fn descriptor(word: &str) -> c_int { word.parse().expect("a descriptor") }
+
 /// Lowers a limit; what the machine limits more already stays.
 fn limit(resource: &str, soft: &str, hard: &str) -> Step {
     let mut now = Limit { soft: 0, hard: 0 };
@@ -145,15 +147,15 @@ fn landlock(rules: &[(u64, String)]) -> Step {
 
 fn install_filter(fd: &str) -> Step {
     let mut code = Vec::new();
-    unsafe { std::fs::File::from_raw_fd(number(fd) as c_int) }.read_to_end(&mut code)?;
+    unsafe { std::fs::File::from_raw_fd(descriptor(fd)) }.read_to_end(&mut code)?;
     let filter = Filter { length: (code.len() / 8) as u16, code: code.as_ptr() };
     check(unsafe { prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter as *const Filter, NONE, NONE) }.into()).map(drop)
 }
 
 /// Goes on in a child. This process waits until the child or the lifeline's other side ends, ends every descendant, and
-/// writes how the child ended: the part that a PID namespace plays elsewhere.
+/// writes how the child ended, if that is to be told here.
 fn supervise(lifeline: &str, status: &str) -> Step {
-    let (lifeline, status) = (number(lifeline) as c_int, number(status) as c_int);
+    let (lifeline, status) = (descriptor(lifeline), descriptor(status));
     unsafe {
         setsid();
         check(prctl(PR_SET_CHILD_SUBREAPER, 1 as c_ulong, NONE, NONE, NONE).into())?;
@@ -163,12 +165,18 @@ fn supervise(lifeline: &str, status: &str) -> Step {
             return check(prctl(PR_SET_PDEATHSIG, SIGKILL as c_ulong, NONE, NONE, NONE).into()).map(drop);
         }
         let watched = syscall(PIDFD_OPEN, child, 0 as c_uint) as c_int;
-        for fd in 0..1024 { // else a reader of the child's output would wait for this process too
-            if ![lifeline, status, watched].contains(&fd) { close(fd); }
+        let mut kept = [lifeline, status, watched];
+        kept.sort_unstable();
+        let mut from = 0;
+        for fd in kept.into_iter().filter(|fd| *fd >= 0) { // else a reader of the child's output would wait for this one too
+            if fd > from { syscall(CLOSE_RANGE, from, fd - 1, 0 as c_uint); }
+            from = fd + 1;
         }
+        syscall(CLOSE_RANGE, from, c_uint::MAX, 0 as c_uint);
         let mut fds = [Poll { fd: watched, events: POLLIN, revents: 0 }, Poll { fd: lifeline, events: POLLIN, revents: 0 }];
         if watched >= 0 { poll(fds.as_mut_ptr(), fds.len() as c_ulong, -1); }
         let code = end_all(child);
+        if status < 0 { _exit(code) }
         let mut told = std::fs::File::from_raw_fd(status);
         _exit(told.write_all(format!("{{\"exit-code\": {code}}}\n").as_bytes()).is_err() as c_int)
     }
@@ -196,6 +204,10 @@ unsafe fn end_all(child: c_int) -> c_int {
 /// This process's children: orphans of the jail come here, as it is their subreaper.
 fn children() -> Vec<c_int> {
     let own = std::process::id().to_string();
+    // Many kernels keep a list; else all processes are asked, which takes milliseconds.
+    if let Ok(list) = std::fs::read_to_string(format!("/proc/self/task/{own}/children")) {
+        return list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    }
     let is_mine = |pid: &c_int| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)) == Some(&own)
@@ -223,12 +235,12 @@ fn main() {
     loop {
         let step = next();
         let taken = match step {
-            "report" => { report = number(next()) as c_int; Ok(()) }
+            "report" => { report = descriptor(next()); Ok(()) }
             "folder" => std::env::set_current_dir(next()),
-            "join" => unsafe { std::fs::File::from_raw_fd(number(next()) as c_int) }.write_all(b"0"),
+            "join" => unsafe { std::fs::File::from_raw_fd(descriptor(next())) }.write_all(b"0"),
             "supervise" => supervise(next(), next()),
             "limit" => limit(next(), next(), next()),
-            "move" => check(unsafe { dup2(number(next()) as c_int, number(next()) as c_int) }.into()).map(drop),
+            "move" => check(unsafe { dup2(descriptor(next()), descriptor(next())) }.into()).map(drop),
             "close" => close_from(next()),
             "no-capabilities" => drop_capabilities(),
             "no-new-privileges" => check(unsafe { prctl(PR_SET_NO_NEW_PRIVS, 1 as c_ulong, NONE, NONE, NONE) }.into()).map(drop),

@@ -28,7 +28,7 @@ def children() -> set[int]:
 def left_by(scratch: Path) -> list[str]:
     """What still uses, or lies in, a farm's folder: files, mounts here, and processes in jails that see it."""
     left = [str(path) for path in scratch.iterdir()]
-    mark = f"{scratch.name}/"
+    mark = f"{scratch.parent.name}/{scratch.name}/"  # the folder's own name is the same in every run of the tests
     left += [f"mount: {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if mark in line]
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -42,6 +42,7 @@ def left_by(scratch: Path) -> list[str]:
 
 def cgroups() -> set[str]:
     """Control groups that this process made, or one that is no more: those of other farms at work are theirs."""
-    found = (path for path in Path("/sys/fs/cgroup").rglob("ferrotype-jail-*") if path.is_dir())
-    makers = ((path, int(path.name.split("-")[3])) for path in found)
+    # Not `rglob`: it fails where another farm removes a group meanwhile.
+    found = (Path(folder, name) for folder, names, _ in os.walk("/sys/fs/cgroup") for name in names)
+    makers = ((path, int(path.name.split("-")[3])) for path in found if path.name.startswith("ferrotype-jail-"))
     return {str(path) for path, pid in makers if pid == os.getpid() or not Path(f"/proc/{pid}").exists()}
