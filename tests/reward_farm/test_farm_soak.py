@@ -67,7 +67,7 @@ class Soak:
 
 
 @pytest.mark.usefixtures("cluster")
-@pytest.mark.parametrize(("count", "every_seconds"), [(400, 5.0), pytest.param(10_000, 5.0, marks=night)])
+@pytest.mark.parametrize(("count", "every_seconds"), [(400, 2.0), pytest.param(10_000, 5.0, marks=night)])
 def test_one_verdict_an_id_while_workers_are_killed(count: int, every_seconds: float, settings: FarmSettings) -> None:
     pooled = settings.model_copy(update={"workers": 2})
     groups = cgroups()
