@@ -55,7 +55,9 @@ def literal(kind: RustType, value: Value) -> str:
             items = ", ".join(literal(args[0], item) for item in value)
             if name in _SETS:
                 return f"std::collections::{name}::from([{items}])"
-            return f"vec![{items}]" if name == "Vec" else f"[{items}]"
+            if name == "Vec":  # `== vec![]` leaves the type of its items open
+                return f"vec![{items}]" if value else f"<{kind}>::new()"
+            return f"[{items}]"
     raise ValueError(f"{value!r} of type {kind} has no literal")
 
 
