@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+from many_judges import ManyJudges
 
 from reward_farm.judge import Judge
 from reward_farm.problem import Problem, Submission
@@ -40,3 +41,10 @@ def judge_all(judge: Judge) -> JudgeAll:
         return {verdict.id: verdict for verdict in verdicts if isinstance(verdict, Scored)}
 
     return run
+
+
+@pytest.fixture(scope="session")
+def judges() -> Iterator[ManyJudges]:
+    """For tests of thousands."""
+    with ManyJudges() as made:
+        yield made

@@ -6,7 +6,6 @@ The full sizes are for the night; the everyday ones are as large as a minute of 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from itertools import islice
 from random import Random
 
@@ -21,12 +20,6 @@ from reward_farm.settings import FarmSettings
 from reward_farm.verdict import Outcome, Scored, Verdict
 
 night = pytest.mark.nightly
-
-
-@pytest.fixture(scope="module")
-def judges() -> Iterator[ManyJudges]:
-    with ManyJudges() as made:
-        yield made
 
 
 def _scored(verdicts: list[Verdict]) -> list[Scored]:

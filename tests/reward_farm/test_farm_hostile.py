@@ -5,7 +5,8 @@ Each ends as expected, none passes, the honest siblings in the same batches all 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -15,6 +16,7 @@ from hostile import ATTACKS, THEMES
 from hostile.attack import ALIAS, HONEST, SOLVE, SQUARE, Attack
 from hostile.compiling import BOMBS
 from hostile.siblings import BESIDE, POISON
+from many_judges import ManyJudges
 
 from reward_farm.compiler import Compiler, Unit
 from reward_farm.exam import prepare
@@ -25,7 +27,7 @@ from reward_farm.problem import Case, Problem, Submission
 from reward_farm.sandbox import Sandbox
 from reward_farm.settings import FarmSettings
 from reward_farm.toolchain import find_toolchain
-from reward_farm.verdict import Outcome, Scored
+from reward_farm.verdict import Outcome, Scored, Verdict
 
 SIBLINGS = 60
 QUICK_BOMBS = ("an endless constant", "types that double", "macros that double", "strings that double",
@@ -46,19 +48,18 @@ def canaries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canaries]:
 
 
 @pytest.fixture(scope="module")
-def verdicts(impatient: FarmSettings, canaries: Canaries) -> dict[str, Scored]:
+def verdicts(impatient: FarmSettings, canaries: Canaries, judges: ManyJudges) -> dict[str, Scored]:
     submissions = [Submission(name, attack.source, attack.problem) for name, attack in ATTACKS.items()]
     submissions += [Submission(f"sibling {n}", f"{HONEST} // {n}", SQUARE) for n in range(SIBLINGS)]
     Random(0).shuffle(submissions)
-    with Judge(impatient) as judge:
-        verdicts = _scored(judge, submissions)
+    verdicts = _scored(partial(judges.judge, impatient), submissions)
     assert impatient.scratch_dir is not None
     assert list(impatient.scratch_dir.iterdir()) == []
     return verdicts
 
 
-def _scored(judge: Judge, submissions: list[Submission]) -> dict[str, Scored]:
-    verdicts = judge.judge(submissions)
+def _scored(judge: Callable[[list[Submission]], list[Verdict]], submissions: list[Submission]) -> dict[str, Scored]:
+    verdicts = judge(submissions)
     assert [verdict.id for verdict in verdicts] == [submission.id for submission in submissions]
     faults = [verdict for verdict in verdicts if not isinstance(verdict, Scored)]
     assert not faults, "no text of a candidate's makes a fault of ours"
@@ -98,8 +99,8 @@ def test_the_siblings_of_hostile_candidates_pass(verdicts: dict[str, Scored]) ->
 @pytest.mark.parametrize("name", POISON)
 def test_a_right_answer_changes_nothing_for_those_beside_it(name: str, judge: Judge) -> None:
     submissions = [Submission(beside, source, SQUARE) for beside, source in BESIDE.items()]
-    alone = _scored(judge, submissions)
-    beside = _scored(judge, [Submission("poison", POISON[name], SQUARE), *submissions])
+    alone = _scored(judge.judge, submissions)
+    beside = _scored(judge.judge, [Submission("poison", POISON[name], SQUARE), *submissions])
     assert beside.pop("poison").passed
     assert {key: (verdict.outcome, verdict.diagnostics) for key, verdict in beside.items()} == {
         key: (Outcome.PASSED, verdict.diagnostics) for key, verdict in alone.items()
@@ -112,7 +113,7 @@ def test_a_compile_bomb_takes_no_sibling_with_it(names: tuple[str, ...], setting
     submissions = [Submission(name, BOMBS[name].source, SQUARE) for name in names]
     submissions += [Submission(f"sibling {number}", f"{HONEST} // {number}", SQUARE) for number in range(3)]
     with Judge(tight) as judge:
-        verdicts = _scored(judge, submissions)
+        verdicts = _scored(judge.judge, submissions)
     for name, verdict in verdicts.items():
         if name in BOMBS:
             _earns_nothing(BOMBS[name], verdict)
@@ -138,7 +139,7 @@ def test_nothing_of_the_machine_is_in_reach(judge: Judge, canaries: Canaries) ->
     for name, macro, what in (("file", "include_bytes", canaries.file), ("environment", "env", "FERROTYPE_CANARY_KEY")):
         by_macro = f'macro_rules! call {{ ($m:ident) => {{ $m!("{what}") }} }}\nconst P: &[u8] = call!({macro});\n'
         submissions.append(Submission(f"{name}, compiled", by_macro + HONEST, SQUARE))
-    for name, verdict in _scored(judge, submissions).items():
+    for name, verdict in _scored(judge.judge, submissions).items():
         assert verdict.outcome is (Outcome.COMPILE_ERROR if "compiled" in name else Outcome.TEST_FAILED), name
     assert canaries.touched() == set()
 
