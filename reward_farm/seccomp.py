@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import struct
 from collections.abc import Iterable
+from functools import cache
 
 from reward_farm.errors import SandboxUnavailable
 from reward_farm.syscalls import NUMBERS
@@ -106,6 +107,7 @@ class _Program:
         self._code += struct.pack("<HBBI", code, if_true, if_false, k)
 
 
+@cache
 def compiler_filter() -> bytes:
     """For rustc, clippy-driver and rust-lld: files, threads, and one program started at a time. No socket, no fork."""
     program = _Program()
@@ -117,6 +119,7 @@ def compiler_filter() -> bytes:
     return program.end(_UNKNOWN)
 
 
+@cache
 def server_filter() -> bytes:
     """For the test server: loading the batch, and children with limits."""
     program = _Program()
@@ -127,6 +130,7 @@ def server_filter() -> bytes:
     return program.end(_UNKNOWN)
 
 
+@cache
 def candidate_filter() -> bytes:
     """For a candidate's call: computing, memory, threads and writing to what is open. No open, exec, fork or kill."""
     program = _Program()
