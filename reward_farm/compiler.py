@@ -168,11 +168,14 @@ class Compiler:
         """What a run that did not end clean says of its members."""
         failed = Outcome.LINK_FAILED if report.analysed else Outcome.COMPILE_ERROR
         if report.errors:
-            for place, errors in report.errors.items():
+            told = {
+                place: errors for place, errors in report.errors.items() if not _only_lints(errors)
+            } or report.errors
+            for place, errors in told.items():
                 fate = fates[batch[place].index]
                 fate.outcome = failed
                 fate.diagnostics = _moved_back((*errors, *report.warnings.get(place, ())), batch[place])
-            rest = [unit for place, unit in enumerate(batch) if place not in report.errors]
+            rest = [unit for place, unit in enumerate(batch) if place not in told]
             return [rest] if rest else []
         crash = _crash(finished)
         if len(batch) > 1:
@@ -223,6 +226,11 @@ def _moved_back(diagnostics: Sequence[Diagnostic], unit: Unit) -> tuple[Diagnost
         replace(found, column=column(found.line, found.column), end_column=column(found.end_line, found.end_column))
         for found in diagnostics
     )
+
+
+def _only_lints(errors: Sequence[Diagnostic]) -> bool:
+    """rustc leaves some lints out where anything else is wrong, if only in a sibling: these wait for a run without."""
+    return all(error.code is not None and error.code[0].islower() for error in errors)
 
 
 def _crash(finished: Finished) -> Outcome | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+
+import pytest
 
 from reward_farm.judge import Judge
 from reward_farm.problem import Case, Problem, Submission
@@ -57,17 +60,40 @@ BROKEN = [
      "pub fn count(v: &[i32], x: i32) -> usize { 0 }\n" + FINE[0], BODY.format("v.len(); unclosed("), "struct S;\n"]  # fmt: skip
 
 
+LATE = [
+    BODY.format(body)
+    for body in (
+        "let a = 300u8; (255u8 + 1) as usize + a as usize", "#[deny(unused_variables)] fn f() { let a = 1; } f(); v.len()",
+        "#[deny(unused_variables)] fn f() { let a = 1; } #[deny(dead_code)] fn g() {} f(); v.len()",
+        "#[deny(dead_code)] fn g() {} v.len()", "v.len() << 70", "v.len() / 0", "const { assert!(1 > 2) }; v.len()",
+    )
+]  # fmt: skip
+"""Denied by lints, some of which rustc leaves out where anything else in the crate is wrong."""
+FOREIGN = [
+    FINE[0] + "pub fn \u0441ount(v: &[i32]) -> usize { v.len() }\n",
+    FINE[0] + "pub fn gro\u0308\u00dfe(\u0430\u0441: usize) -> usize { \u0430\u0441 }\n",
+    FINE[0] + "pub fn \u0447\u0438\u0441\u043b\u043e() {}\n",
+]
+"""Names that look like others, which rustc warns of by all the names of a crate."""
+PROGRAMS = [
+    FINE[0] + 'fn main() {\n    println!("{}", count(&[1], 1) + helper());\n}\nfn helper() -> usize {\n    0\n}\n',
+    'fn main() { println!("{}", count(&[1], 1)) } ' + BODY.format("let z = 1; v.iter().filter(|&&y| y == x).count()"),
+]  # fmt: skip
+
+
 def _submissions() -> list[Submission]:
     mixed = [source for row in zip(FINE * 3, BROKEN, strict=False) for source in row][::-1] + POISON + WARNED
+    mixed += LATE + FOREIGN + PROGRAMS
     return [Submission(str(number), source, COUNT) for number, source in enumerate(dict.fromkeys(mixed))]
 
 
 def _shape(verdict: object) -> object:
     assert isinstance(verdict, Scored), verdict
     codes = sorted(
-        (found.level, found.code or found.message, found.line, found.column) for found in verdict.diagnostics
+        (found.level, found.code or found.message, found.line, found.column, found.end_line, found.end_column)
+        for found in verdict.diagnostics
     )
-    return verdict.outcome, codes, verdict.cases, verdict.reward
+    return verdict.outcome, verdict.stage, codes, verdict.cases, verdict.reward
 
 
 def test_a_batch_says_of_each_what_a_run_of_its_own_says(judge: Judge, settings: FarmSettings) -> None:
@@ -80,11 +106,39 @@ def test_a_batch_says_of_each_what_a_run_of_its_own_says(judge: Judge, settings:
     assert not differ
 
 
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+def test_each_pair_is_judged_as_its_members_are_alone(settings: FarmSettings) -> None:
+    """Nothing that one of two does to the compiler changes what it says of the other."""
+    kinds = [
+        Submission(f"{n}", source, COUNT) for n, source in enumerate(BROKEN + LATE + WARNED + POISON[:2] + FINE[:2])
+    ]
+    with Judge(settings.model_copy(update={"max_batch": 1})) as single:
+        alone = {verdict.id: _shape(verdict) for verdict in single.judge(kinds)}
+    differ = []
+    with Judge(settings.model_copy(update={"max_batch": 2})) as paired:
+        for pair in itertools.combinations(kinds, 2):
+            verdicts = zip(pair, paired.judge(pair), strict=True)
+            differ += [(each.source, pair) for each, verdict in verdicts if _shape(verdict) != alone[each.id]]
+    assert not differ
+
+
+def test_a_programs_main_is_no_fault(judge_all: Callable[..., dict[str, Scored]]) -> None:
+    first, second = judge_all({source: (source, COUNT) for source in PROGRAMS}).values()
+    assert first.passed
+    assert first.diagnostics == ()
+    assert second.passed
+    [warning] = second.diagnostics
+    assert (warning.code, PROGRAMS[1][warning.column - 1 : warning.end_column - 1]) == ("unused_variables", "z")
+
+
 def test_expected_outcomes_in_a_mixed_batch(judge_all: Callable[..., dict[str, Scored]]) -> None:
-    candidates = {source: (source, COUNT) for source in FINE + POISON + WARNED + BROKEN}
+    candidates = {source: (source, COUNT) for source in FINE + POISON + WARNED + BROKEN + LATE + FOREIGN}
     verdicts = judge_all(candidates)
     for source in FINE + POISON:
         assert verdicts[source].outcome is Outcome.PASSED, (source, verdicts[source].diagnostics)
+    assert all(verdicts[source].passed for source in FOREIGN)
+    assert {verdicts[source].outcome for source in LATE} <= {Outcome.COMPILE_ERROR, Outcome.LINK_FAILED}
     for source in BROKEN:
         assert verdicts[source].outcome in (Outcome.COMPILE_ERROR, Outcome.PARSE_ERROR, Outcome.MISSING_ITEM), source
         assert all(found.line <= source.count("\n") for found in verdicts[source].diagnostics)
