@@ -170,7 +170,7 @@ class Judge:
         diagnostics = fate.diagnostics + parsed.silenced
         warnings = sum(diagnostic.level == "warning" for diagnostic in diagnostics)
         outside = not submission.problem.assertions
-        metrics = measure(parsed.root, parsed.entry) if parsed.entry is not None else None
+        metrics = measure(parsed.root, parsed.entry)
         return Scored(
             id=submission.id,
             outcome=outcome,

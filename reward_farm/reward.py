@@ -41,12 +41,13 @@ def reward(
 
 
 def quality(metrics: SyntaxMetrics, weights: RewardWeights) -> float:
-    """Points for style: documented, no panicking calls, iterators or pattern-based code, simple.
+    """Points for style: documented, no panicking calls, iterators, closures or pattern matching, simple.
 
     Error handling is paid in full where nothing can panic: a function that cannot fail needs no `Result`. Straight-line
     code is idiomatic as it is; else an iterator would be forced into it for the points.
     """
-    idiomatic = metrics.uses_iterators_or_closures or metrics.cyclomatic_complexity <= 1.0
+    straight = metrics.cyclomatic_complexity <= 1.0
+    idiomatic = metrics.uses_iterators_or_closures or metrics.pattern_matches > 0 or straight
     documented = metrics.documented_functions / max(1, metrics.functions)
     handled = 1.0 / (1 + metrics.panicking_calls)
     over = (metrics.cyclomatic_complexity - SIMPLE_ENOUGH) / (TOO_COMPLEX - SIMPLE_ENOUGH)

@@ -97,6 +97,7 @@ class SyntaxMetrics:
     lines: int
     functions: int
     documented_functions: int
+    """A method for a trait counts as documented: its docs are the trait's."""
     uses_iterators_or_closures: bool
     returns_result_or_option: bool
     panicking_calls: int
@@ -104,6 +105,29 @@ class SyntaxMetrics:
     cyclomatic_complexity: float
     """Mean over functions: 1 + branches, loops, match arms beyond the first, `&&`, `||`, `?`."""
     max_nesting: int
+    iterator_calls: int = 0
+    closures: int = 0
+    pattern_matches: int = 0
+    """`match`, `if let`, `while let`, `let ... else` and `matches!`."""
+    destructurings: int = 0
+    """Patterns of tuples, structs and slices."""
+    longest_chain: int = 0
+    """Method calls in a row."""
+    turbofishes: int = 0
+    try_operators: int = 0
+    fallible_functions: int = 0
+    """Functions that return `Result` or `Option`."""
+    unwraps: int = 0
+    expects: int = 0
+    panics: int = 0
+    structs: int = 0
+    enums: int = 0
+    traits: int = 0
+    documented_items: int = 0
+    items: int = 0
+    """Functions and types."""
+    unsafe_blocks: int = 0
+    """None that was judged has any: the gate refuses them."""
 
 
 @dataclass(frozen=True, slots=True)

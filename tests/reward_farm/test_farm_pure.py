@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reward_farm.errors import BadValue, UnsupportedType
 from reward_farm.gate import Moved, Parsed, Refused, examine
 from reward_farm.problem import Err, Ok
-from reward_farm.reward import reward
+from reward_farm.reward import quality, reward
 from reward_farm.rust_type import INTEGERS, RustType, parse_type
 from reward_farm.settings import RewardWeights
 from reward_farm.syntax import measure
@@ -160,10 +160,12 @@ def test_a_syntax_error_names_its_place() -> None:
     assert looked.diagnostics[0].line == 2
 
 
-def metrics_of(source: str) -> SyntaxMetrics:
-    looked = examine(source, "solve", 10_000)
+def metrics_of(source: str, entry: str = "solve") -> SyntaxMetrics:
+    looked = examine(source, entry, 10_000)
     assert isinstance(looked, Parsed)
-    return measure(looked.root, looked.entry)
+    metrics = measure(looked.root, looked.entry)
+    assert metrics is not None
+    return metrics
 
 
 def test_style_is_measured_on_what_the_entry_function_reaches() -> None:
@@ -179,6 +181,56 @@ def test_style_is_measured_on_what_the_entry_function_reaches() -> None:
     assert metrics.panicking_calls == 1
     assert metrics.cyclomatic_complexity == pytest.approx((4 + 3) / 2)
     assert metrics.max_nesting == 2
+
+
+def test_each_idiom_is_counted() -> None:
+    metrics = metrics_of(
+        "pub fn solve(s: &str) -> std::io::Result<Vec<(u8, i32)>> {\n"
+        "    let Some((a, rest)) = s.split_at_checked(1) else { panic!() };\n"
+        "    if let [first, ..] = rest.as_bytes() { assert!(matches!(first, 1)); }\n"
+        "    let n = a.trim().parse::<i32>()?.checked_add(1).unwrap();\n"
+        "    let pairs = s.bytes().map(|b| (b, n)).filter(|&(b, _)| b > 1).collect::<Vec<_>>();\n"
+        '    match pairs.first().expect("one") { (_, 1) => Ok(pairs), _ => todo!() }\n}\n'
+    )
+    assert (metrics.iterator_calls, metrics.closures, metrics.longest_chain, metrics.turbofishes) == (3, 2, 4, 2)
+    # `if let`, `let ... else` and `match`; what stands in a macro's call is only tokens.
+    assert (metrics.pattern_matches, metrics.destructurings) == (3, 5)
+    assert (metrics.try_operators, metrics.fallible_functions, metrics.returns_result_or_option) == (1, 1, True)
+    assert (metrics.unwraps, metrics.expects, metrics.panics, metrics.panicking_calls) == (1, 1, 2, 4)
+
+
+def test_types_methods_and_helpers_count_where_they_are_reached() -> None:
+    source = (
+        "/// A total.\n#[derive(Default)]\nstruct Sum(i64);\nstruct Dead(i64);\n/// Why.\nenum Why { No }\n"
+        "impl Sum {\n    fn new() -> Self { Self::default() }\n"
+        "    /// Adds.\n    fn add(&mut self, x: i64) { self.0 += x; }\n"
+        "    fn unused(&self) -> i64 { todo!() }\n}\n"
+        "impl std::fmt::Display for Sum {\n    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {\n"
+        '        write!(f, "")\n    }\n}\n'
+        "impl Dead { fn add(&self) { todo!() } }\n"
+        "pub fn solve(x: i64) -> i64 {\n    let mut s = Sum::new();\n    s.add(twice(x));\n    s.0\n}\n"
+        "mod inner { fn twice(x: i64) -> i64 { fn dead() { todo!() } x * 2 } }\nuse inner::twice;\n"
+        "#[cfg(test)]\nmod tests { fn twice() { todo!() } #[test] fn add() { panic!() } }\n"
+    )
+    metrics = metrics_of(source)
+    assert (metrics.functions, metrics.documented_functions) == (5, 2)  # solve, new, add, fmt, twice
+    assert (metrics.structs, metrics.enums, metrics.items, metrics.documented_items) == (1, 0, 6, 3)
+    assert metrics.panicking_calls == 0
+    whole = metrics_of(source + "pub fn other() { todo!() }", "")
+    assert (whole.functions, whole.panicking_calls) == (6, 1)
+
+
+def test_a_file_without_functions_has_no_style() -> None:
+    looked = examine("struct S;", "", 10_000)
+    assert isinstance(looked, Parsed)
+    assert measure(looked.root, looked.entry) is None
+
+
+def test_code_by_patterns_is_idiomatic_and_a_bare_loop_is_not() -> None:
+    weights = RewardWeights()
+    loop = metrics_of("pub fn solve(x: i64) -> i64 { let mut n = 0; while n < x { n += 1; } n }")
+    patterns = metrics_of("pub fn solve(x: i64) -> i64 { match x { 0 => 1, n => n } }")
+    assert quality(patterns, weights) - quality(loop, weights) == weights.idioms
 
 
 def test_points_never_pay_style_for_wrong_code() -> None:
