@@ -9,8 +9,8 @@ those candidates are out, and the others go again, so that a candidate only ever
                       └ crash, timeout or an error that names nobody ─► smaller batches, down to one
 
 A candidate that crashes rustc when alone, by a limit or a signal that only it can have met, is guilty. Where the
-evidence could be ours (an error without a file, SIGKILL), a control decides: if a trivial candidate compiles now, the
-fault is not ours.
+evidence could be ours (an error without a file, SIGKILL, no memory), a control decides: if a trivial candidate compiles
+now, the fault is not ours.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from types import TracebackType
 
 from reward_farm.diagnostics import Report, read_report
 from reward_farm.errors import SandboxFault
+from reward_farm.gate import Moved
 from reward_farm.glue import write_crate
 from reward_farm.problem import Case, Problem
 from reward_farm.sandbox import Finished, Sandbox
@@ -48,7 +49,7 @@ class Unit:
     source: str
     problem: Problem
     alone: bool = False
-    published: tuple[int, int] = (0, 0)
+    published: tuple[Moved, ...] = ()
     """See `gate.Parsed.published`."""
 
 
@@ -122,7 +123,7 @@ class Compiler:
                 return self._settle(batch, fates, finished, report)
             for place, unit in enumerate(batch):
                 fates[unit.index].diagnostics = _moved_back(report.warnings.get(place, ()), unit)
-            if batch[0].problem.cases:
+            if batch[0].problem.runs:
                 self.libraries.append(Library(workspace / "out", tuple(unit.index for unit in batch)))
                 kept = True
             return []
@@ -132,18 +133,21 @@ class Compiler:
 
     def _run(self, workspace: Path, batch: Sequence[Unit], token: str) -> tuple[Finished, Report]:
         """rustc on a crate of many modules; for one that is alone, on its own crate first."""
-        links = bool(batch[0].problem.cases)
+        links = batch[0].problem.runs
         warnings: dict[int, list[Diagnostic]] = {}
         library = ["--crate-type", "cdylib", "--extern", f"w{token}=/harness/librf_wire.rlib", "/src/root.rs"]
         steps = [[*self._linked("batch.so"), *library]] if links else []
         if batch[0].alone:
-            name, kind = f"m{token}_0", self._linked(f"libm{token}_0.rlib") if links else _CHECKED
-            own = ["--crate-type", "rlib", "--crate-name", name, "-F", "unsafe_code", *kind, f"/src/c{token}_0.rs"]
+            name = f"m{token}_00"
+            kind = self._linked(f"lib{name}.rlib") if links else _CHECKED
+            own = ["--crate-type", "rlib", "--crate-name", name, "-F", "unsafe_code", *kind, f"/src/c{token}_00.rs"]
             steps = [own, *([*step, "--extern", f"{name}=/out/lib{name}.rlib"] for step in steps)]
         elif not links:
             steps = [["--crate-type", "lib", *_CHECKED, "/src/root.rs"]]
+        settings = self.sandbox.settings
+        always = ["--edition", settings.edition, *_ALWAYS, *(_LINTS if settings.clippy else [])]
         for step in steps:
-            finished = self.sandbox.compile(workspace, ["--edition", self.sandbox.settings.edition, *_ALWAYS, *step])
+            finished = self.sandbox.compile(workspace, [*always, *step])
             report = read_report(finished.output, token)
             report.warnings = warnings = report.warnings | warnings
             if finished.exit_code != 0:
@@ -172,12 +176,13 @@ class Compiler:
             return [rest] if rest else []
         crash = _crash(finished)
         if len(batch) > 1:
-            # A timeout costs its whole limit each time: then one by one is cheaper than halves.
-            size = 1 if crash is Outcome.COMPILE_TIMEOUT else math.ceil(len(batch) / 2)
+            # A limit costs all of it each time that it is met: then one by one is cheaper than halves.
+            limited = crash in (Outcome.COMPILE_TIMEOUT, Outcome.COMPILE_MEMORY)
+            size = 1 if limited else math.ceil(len(batch) / 2)
             return [batch[start : start + size] for start in range(0, len(batch), size)]
         fate = fates[batch[0].index]
         said = report.strays[0] if report.strays else f"rustc ended with {finished.exit_code}"
-        if crash is None and not self._works():
+        if crash in (None, Outcome.COMPILE_MEMORY) and not self._works():
             fate.fault = f"{said}: {finished.output[-300:].decode(errors='replace')}"
         else:
             ended = Outcome.COMPILE_TIMEOUT if finished.late else Outcome.COMPILER_CRASH
@@ -201,20 +206,30 @@ _ALWAYS = [
     "--error-format", "json", "--json", "artifacts",
     "-C", "codegen-units=1", "-C", "debuginfo=0", "-C", "overflow-checks=on",
 ]  # fmt: skip
+_LINTS = ["--force-warn", "clippy::all"]
+"""Whatever a candidate says of them: denied, a lint would fail what rustc lets pass; allowed, it would be hidden."""
 _CHECKED = ["--emit", "metadata=/out/checked.rmeta"]
 
 
 def _moved_back(diagnostics: Sequence[Diagnostic], unit: Unit) -> tuple[Diagnostic, ...]:
     """With the columns of the text as it was before the gate made its function `pub`."""
-    line, moved = unit.published
+
+    def column(line: int, at: int) -> int:
+        for moved in unit.published:
+            at = moved.back(line, at)
+        return at
+
     return tuple(
-        replace(found, column=max(1, found.column - moved)) if found.line == line else found for found in diagnostics
+        replace(found, column=column(found.line, found.column), end_column=column(found.end_line, found.end_column))
+        for found in diagnostics
     )
 
 
 def _crash(finished: Finished) -> Outcome | None:
     """How rustc failed to answer, where only the candidate can be the cause."""
     code = finished.exit_code
+    if finished.out_of_memory:
+        return Outcome.COMPILE_MEMORY
     if code == _SIGXCPU:
         return Outcome.COMPILE_TIMEOUT
     if code == _ICE or (code is not None and code > 128 and code != _SIGKILL):

@@ -67,28 +67,41 @@ class _Reader:
             return
         code = (entry.get("code") or {}).get("code")
         message = self._prefix.sub("", entry["message"])[:_MESSAGE_CHARACTERS]
-        line, column = (span["line_start"], span["column_start"]) if span else (1, 1)
-        diagnostic = Diagnostic("error" if failed else "warning", code, message, line, column)
+        if not failed and span is None:
+            return  # about the glue
+        diagnostic = Diagnostic("error" if failed else "warning", code, message, *_place(span))
         found = (self.report.errors if failed else self.report.warnings).setdefault(owner, [])
         if diagnostic not in found:
             found.append(diagnostic)
 
     def _owner(self, entry: dict[str, Any]) -> tuple[int | None, dict[str, Any] | None]:
-        """The candidate that a diagnostic is about, and the span in its source if there is one."""
+        """The candidate that a diagnostic is about, and the span in its source if there is one.
+
+        The first span in anybody's source or glue, macro calls included, says whom. What a message points at besides
+        may be a sibling's: rustc suggests names that look alike.
+        """
         spans = sorted(entry["spans"], key=lambda span: not span["is_primary"])
         for child in entry["children"]:
             spans += child["spans"]
-        glue = None
+        owner: int | None = None
         for span in (outer for inner in spans for outer in _expansions(inner)):
             match = self._file.search(span["file_name"])
-            if match and match[1] == "c":
-                return int(match[2]), span
-            if match and glue is None:
-                glue = int(match[2])
-        if glue is None:
+            if match is None or owner not in (None, int(match[2])):
+                continue
+            owner = int(match[2])
+            if match[1] == "c":
+                return owner, span
+        if owner is None:
             named = self._module.search(entry["message"])
-            glue = int(named[1]) if named else None
-        return glue, None
+            owner = int(named[1]) if named else None
+        return owner, None
+
+
+def _place(span: dict[str, Any] | None) -> tuple[int, int, int, int]:
+    """Start and end. An error of the glue alone, such as a wrong signature, stands at the file's start."""
+    if span is None:
+        return 1, 1, 1, 1
+    return span["line_start"], span["column_start"], span["line_end"], span["column_end"]
 
 
 def _expansions(span: dict[str, Any]) -> Iterator[dict[str, Any]]:

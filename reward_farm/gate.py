@@ -5,7 +5,8 @@ Defence in depth and a count of cheats, never the boundary: the sandbox and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -29,14 +30,19 @@ _FORBIDDEN_ATTRIBUTES = {
 }  # fmt: skip
 _CRATE_ATTRIBUTES = {"allow", "expect", "warn", "deny", "forbid", "doc"}
 """`#![...]` that may stay. `feature`, `no_main`, `recursion_limit` and the like change how rustc works."""
-_SILENCERS = {"allow", "expect"}
+_SILENCERS = {"allow", "expect", "automatically_derived"}
 _UNBOUNDED = "long_running_const_eval"
 """The lint that ends an endless constant; switched off, only the CPU limit does."""
 _FORBIDDEN_STD = {"process": "process", "net": "network", "fs": "files", "env": "environment", "os": "files"}
 """Modules of std that a function with hidden cases has no use for. Where nothing runs, they are welcome."""
+_FORBIDDEN_PATHS = {name: cheat for name, cheat in _FORBIDDEN_MACROS.items() if name != "env"}
+"""A macro under another name is the same macro. `std::env` is a module as well."""
 _FORBIDDEN_NAMES = {"set_hook": "panic_hook", "take_hook": "panic_hook"}
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_REACHES_OUT = {"crate", "super", "impl", "macro_export", "macro_use", "$crate"}
+_REACHES_OUT = {
+    "crate", "super", "impl", "extern", "macro_export", "macro_use", "$crate",
+    "include", "include_str", "include_bytes",
+}  # fmt: skip
 """Attributes that carry macros out of a module, and words that may stand for anything in a macro's body."""
 _WORDS = {"identifier", "metavariable"}
 _TOKENS = {"token_tree", "token_tree_pattern"}
@@ -52,6 +58,22 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """A place, 1-based, where a word was written in place of what stood there; the rest of the line moved."""
+
+    line: int
+    column: int
+    written: int
+    by: int
+
+    def back(self, line: int, column: int) -> int:
+        """The column, in the text as it was, of a place in the text as it is."""
+        if line != self.line or column <= self.column:
+            return column
+        return column - self.by if column >= self.column + self.written else self.column
+
+
+@dataclass(frozen=True, slots=True)
 class Parsed:
     """A candidate that may be compiled."""
 
@@ -62,8 +84,8 @@ class Parsed:
     """The required function, where one is."""
     alone: bool
     """It could reach a sibling or change how one compiles, so it gets a crate of its own."""
-    published: tuple[int, int]
-    """The 1-based line where `pub` was added, and by how many columns that moved the rest of it."""
+    published: tuple[Moved, ...]
+    """Where `pub` was added, from left to right."""
     silenced: tuple[Diagnostic, ...]
     """Its `#[allow(...)]` attributes. Each counts as a warning, else hiding one would pay."""
 
@@ -82,7 +104,7 @@ def examine(source: str, entry: str, max_bytes: int, runs: bool = True) -> Parse
         return Refused(Outcome.REJECTED, "too_large")
     if "\0" in source or _BIDI.intersection(source):
         return Refused(Outcome.REJECTED, "encoding")
-    root = _parser().parse(raw).root_node
+    root = parse(raw)
     if root.has_error:
         return Refused(Outcome.PARSE_ERROR, None, (_syntax_error(root),))
     alone, silenced = False, []
@@ -97,23 +119,32 @@ def examine(source: str, entry: str, max_bytes: int, runs: bool = True) -> Parse
         if seen.node.type == "attribute" and _name(seen.node) in _SILENCERS:
             row, column = seen.node.start_point
             silenced.append(Diagnostic("warning", "allow", f"`{text(seen.node)}` hides warnings", row + 1, column + 1))
-    if not entry:
-        return Parsed(source, root, None, alone, (0, 0), tuple(silenced))
-    for item in root.children:
-        if item.type == "function_item" and text(item.child_by_field_name("name")) == entry:
-            published, line, moved = _publish(raw, item)
-            return Parsed(published, root, item, alone, (line, moved), tuple(silenced))
-    return Refused(Outcome.MISSING_ITEM)
+    functions = [item for item in root.children if item.type == "function_item"]
+    wanted = next((item for item in functions if _item_name(item) == entry), None)
+    if entry and wanted is None:
+        return Refused(Outcome.MISSING_ITEM)
+    # A program's `main` is used by nobody here, and all that it calls: that is no fault of theirs.
+    published, moved = _publish(raw, [item for item in functions if item == wanted or _item_name(item) == "main"])
+    return Parsed(published, root, wanted, alone, moved, tuple(silenced))
 
 
-def _publish(raw: bytes, item: Node) -> tuple[str, int, int]:
-    """The source with `item` public, the line that changed, and the columns that its rest moved."""
-    first = item.children[0]
-    start, end = first.start_byte, first.end_byte if first.type == "visibility_modifier" else first.start_byte
-    word = b"pub" if end > start else b"pub "
-    if raw[start:end] == word:
-        return raw.decode(), 0, 0
-    return (raw[:start] + word + raw[end:]).decode(), first.start_point[0] + 1, len(word) - (end - start)
+def _publish(raw: bytes, items: Sequence[Node]) -> tuple[str, tuple[Moved, ...]]:
+    """The source with `items` public, and what that moved."""
+    moved = []
+    for item in reversed(items):
+        first = item.children[0]
+        start, end = first.start_byte, first.end_byte if first.type == "visibility_modifier" else first.start_byte
+        word = b"pub" if end > start else b"pub "
+        if raw[start:end] == word:
+            continue
+        before = raw[raw.rfind(b"\n", 0, start) + 1 : start].decode()
+        moved.append(Moved(first.start_point[0] + 1, len(before) + 1, len(word), len(word) - (end - start)))
+        raw = raw[:start] + word + raw[end:]
+    return raw.decode(), tuple(reversed(moved))
+
+
+def _item_name(item: Node) -> str:
+    return text(item.child_by_field_name("name"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +175,8 @@ def _forbidden(seen: _Seen, runs: bool) -> str | None:
             return _FORBIDDEN_MACROS.get(text(node))
         case "identifier" if runs:
             return _FORBIDDEN_NAMES.get(text(node))
-        case "scoped_identifier" | "scoped_use_list" | "use_as_clause" | "use_wildcard" if runs:
-            return _path("".join(text(node).split()))
+        case "scoped_identifier" | "scoped_use_list" | "use_as_clause" | "use_wildcard":
+            return _path(text(node), runs)
     return None
 
 
@@ -162,17 +193,25 @@ def _name(attribute: Node) -> str:
     return text(attribute).split("(")[0].split("=")[0].split("[")[0].strip()
 
 
-def _path(path: str) -> str | None:
-    parts = path.removeprefix("::").replace("{", "::").replace("}", "").replace(",", "::").split("::")
-    if parts[0] not in ("std", "core"):
+def _path(path: str, runs: bool) -> str | None:
+    """The kind of cheat that a path of std's is; in an import, `a as b` is `a`."""
+    names = [piece.split()[0] for piece in re.split(r"::|[{},]", path) if piece.strip()]
+    if not names or names[0] not in ("std", "core"):
         return None
-    return next((_FORBIDDEN_STD[part] for part in parts[1:] if part in _FORBIDDEN_STD), None)
+    known = _FORBIDDEN_PATHS | (_FORBIDDEN_STD if runs else {})
+    return next((known[name] for name in names[1:] if name in known), None)
 
 
 def _reaches_out(seen: _Seen, types: set[str]) -> bool:
     """Whether a node could name what lies outside of the candidate's module, or change how a sibling is compiled."""
     node = seen.node
+    if node.type.endswith("identifier") and not node.child_count and not text(node).isascii():
+        return True  # lints for look-alikes regard all the names of a crate
     if seen.tokens:
+        if node.type == "#":
+            return not _is_harmless(node.next_sibling)
+        if node.type == "metavariable" and seen.after == "!":
+            return True
         return node.type in _REACHES_OUT or (node.type in _WORDS and text(node) in _REACHES_OUT)
     match node.type:
         case "inner_attribute_item" | "extern_crate_declaration":
@@ -190,6 +229,13 @@ def _reaches_out(seen: _Seen, types: set[str]) -> bool:
             chained = node.prev_sibling is not None  # `super::super`, `self::super`
             return seen.modules == 0 or chained
     return False
+
+
+def _is_harmless(attribute: Node | None) -> bool:
+    """What follows a `#` among tokens is an attribute that can't become another, nor reach the linker."""
+    words = text(attribute)
+    named = re.findall(r"\w+", words)
+    return words.startswith("[") and "$" not in words and not (_REACHES_OUT | _FORBIDDEN_ATTRIBUTES.keys()) & {*named}
 
 
 def _base(item: Node, field: str) -> str:
@@ -235,6 +281,11 @@ def _walk(root: Node) -> Iterator[_Seen]:
 def text(node: Node | None) -> str:
     """The source of a node; empty for none."""
     return (node.text or b"").decode(errors="replace") if node is not None else ""
+
+
+def parse(source: bytes) -> Node:
+    """The syntax tree of a file."""
+    return _parser().parse(source).root_node
 
 
 @lru_cache(maxsize=1)

@@ -18,11 +18,13 @@ from reward_farm.errors import SandboxFault
 from reward_farm.exam import prepare
 from reward_farm.examiner import Examined, Examiner
 from reward_farm.gate import Parsed, examine
+from reward_farm.layers import ORACLE
 from reward_farm.probe import probe
 from reward_farm.problem import Submission
 from reward_farm.reward import reward
 from reward_farm.sandbox import Sandbox
 from reward_farm.settings import FarmSettings
+from reward_farm.stages import stage_of
 from reward_farm.syntax import measure
 from reward_farm.toolchain import find_toolchain
 from reward_farm.verdict import InfraFault, Outcome, RewardBreakdown, Scored, Timings, Verdict
@@ -71,7 +73,8 @@ class Judge:
         """A verdict for each submission, in order. Bad candidates are data; only a malformed problem raises.
 
         Raises:
-            UnsupportedType, BadValue: a problem names a type or holds a value that can't cross into the sandbox.
+            UnsupportedType, BadValue: a problem names a type or holds a value that can't cross into the sandbox, or has
+                assertions that show nothing.
         """
         for submission in submissions:
             prepare(submission.problem)
@@ -106,13 +109,14 @@ class Judge:
         """What the text alone decides."""
         started = time.perf_counter()
         problem = submission.problem
-        looked = examine(submission.source, problem.entry, self._settings.max_source_bytes, bool(problem.cases))
+        looked = examine(submission.source, problem.entry, self._settings.max_source_bytes, problem.runs)
         elapsed = (time.perf_counter() - started) * 1000
         if isinstance(looked, Parsed):
             return _Entrant(submission, looked, elapsed)
         return Scored(
             submission.id, looked.outcome, RewardBreakdown(), looked.diagnostics, cheat=looked.cheat,
-            timings=Timings(gate_ms=elapsed),
+            timings=Timings(gate_ms=elapsed), stage=stage_of(looked.outcome, looked.diagnostics),
+            oracle_outside=not problem.assertions,
         )  # fmt: skip
 
     def _batches(self, entrants: Mapping[int, _Entrant]) -> Iterator[list[Unit]]:
@@ -124,7 +128,7 @@ class Judge:
             for index, entrant in entrants.items()
         ]
         for runs in (True, False):
-            together = [unit for unit in units if not unit.alone and bool(unit.problem.cases) is runs]
+            together = [unit for unit in units if not unit.alone and unit.problem.runs is runs]
             for start in range(0, len(together), self._settings.max_batch):
                 yield together[start : start + self._settings.max_batch]
         yield from ([unit] for unit in units if unit.alone)
@@ -158,23 +162,26 @@ class Judge:
             outcome = fate.outcome
         elif examined is not None:
             outcome = examined.outcome
-        elif submission.problem.cases:
-            return InfraFault(submission.id, "it compiled, but its cases were not asked")
+        elif submission.problem.runs:
+            return InfraFault(submission.id, "it compiled, but was not asked anything")
         else:
             outcome = Outcome.PASSED
         cases = examined.cases if examined is not None else ()
         diagnostics = fate.diagnostics + parsed.silenced
         warnings = sum(diagnostic.level == "warning" for diagnostic in diagnostics)
+        outside = not submission.problem.assertions
         metrics = measure(parsed.root, parsed.entry) if parsed.entry is not None else None
         return Scored(
             id=submission.id,
             outcome=outcome,
-            reward=reward(outcome, cases, len(submission.problem.cases), warnings, metrics, self._settings.weights),
+            reward=reward(outcome, cases, submission.problem.questions, warnings, metrics, self._settings.weights),
             diagnostics=diagnostics,
             cases=cases,
             metrics=metrics,
             timings=Timings(entrant.gate_ms, fate.milliseconds, examined.milliseconds if examined else 0.0),
-            isolation=self._sandbox.layers,
+            isolation=tuple(layer for layer in self._sandbox.layers if outside or layer != ORACLE),
+            stage=stage_of(outcome, fate.diagnostics),
+            oracle_outside=outside,
         )
 
     def _remember(self, key: bytes, verdict: Scored) -> None:

@@ -46,7 +46,9 @@ class Problem:
     With no `cases` only parsing, compiling and style are judged.
 
     `assertions` is for tests that exist only as Rust, such as third parties' benchmarks: statements that call `entry`
-    and panic where it is wrong. They replace `cases`, need no types, and a verdict says that it rests on them.
+    and panic where it is wrong, by `assert!`, `assert_eq!` and `assert_ne!`, with such `use` lines as they need. They
+    replace `cases`, and a verdict says that it rests on them. With `params` or `returns` the function's types are
+    pinned; without (`returns` empty or `()`), only the `_eq` and `_ne` kinds are understood, and compare values of std.
     """
 
     entry: str
@@ -54,6 +56,16 @@ class Problem:
     returns: str
     cases: tuple[Case, ...] = ()
     assertions: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """A candidate is linked and called, not only compiled."""
+        return bool(self.cases or self.assertions)
+
+    @property
+    def questions(self) -> int:
+        """How many cases a verdict tells of: all assertions are one."""
+        return 1 if self.assertions else len(self.cases)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class Outcome(StrEnum):
     TEST_CRASH = "test_crash"
     TEST_TIMEOUT = "test_timeout"
     OUTPUT_LIMIT = "output_limit"
-    """It printed, or answered with, more than a test may."""
+    """It answered with more than a test may. What it prints goes nowhere, and costs only its own time."""
     TEST_FAILED = "test_failed"
     PASSED = "passed"
     """Compiled clean and passed every hidden case (or has none)."""
@@ -83,7 +83,7 @@ class Diagnostic:
 class CaseResult:
     """A hidden case: `status` is passed, failed, flaky, crashed, timeout or flooded.
 
-    `got` is the value read back, cut at 200 chars.
+    Flaky was right when asked first and not when asked again. `got` is the value read back, cut at 200 chars.
     """
 
     status: str

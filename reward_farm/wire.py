@@ -19,6 +19,8 @@ _LENGTH = struct.Struct("<I")
 _FLOATS = {"f32": struct.Struct("<f"), "f64": struct.Struct("<d")}
 _SEQUENCES = {"slice", "Vec", "VecDeque", "array", "HashSet", "BTreeSet"}
 _MAPS = {"HashMap", "BTreeMap"}
+MAX_ANSWER = 1 << 20
+"""Bytes of one answer; a candidate that sends more floods."""
 RELATIVE_TOLERANCE = 1e-6
 ABSOLUTE_TOLERANCE = 1e-9  # near zero a relative bound forbids every rounding error
 

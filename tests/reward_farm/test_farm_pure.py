@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reward_farm.errors import BadValue, UnsupportedType
-from reward_farm.gate import Parsed, Refused, examine
+from reward_farm.gate import Moved, Parsed, Refused, examine
 from reward_farm.problem import Err, Ok
 from reward_farm.reward import reward
 from reward_farm.rust_type import INTEGERS, RustType, parse_type
@@ -114,6 +114,14 @@ def test_types_are_written_as_trusted_code_needs_them() -> None:
         ("#[macro_export] macro_rules! m { () => {} }", True),
         ("#![warn(missing_docs)]", True),
         ("extern crate std as other;", True),
+        ("fn na\u00efve() {}", True),
+        ('fn f() { println!("\u00e9"); } // \u00f1', False),
+        ("macro_rules! m { ($a:ident) => { #[$a] fn f() {} } }", True),
+        ("macro_rules! m { ($a:tt) => { # $a fn f() {} } }", True),
+        ("macro_rules! m { () => { #[derive(Debug)] struct X; } }", False),
+        ("macro_rules! m { ($m:ident) => { $m!() } }", True),
+        ("macro_rules! m { ($t:tt) => {} } m!(include_str);", True),
+        ('fn f(path: &str, env: u8, used: u8) { println!("{} {} {}", path, env, used) }', False),
     ],
 )
 def test_who_could_reach_a_sibling_is_compiled_alone(source: str, alone: bool) -> None:
@@ -126,11 +134,23 @@ def test_the_gate_publishes_the_entry_function_only() -> None:
     looked = examine("fn other() {}\n    async fn solve() {}\n", "solve", 10_000)
     assert isinstance(looked, Parsed)
     assert looked.source == "fn other() {}\n    pub async fn solve() {}\n"
-    assert looked.published == (2, 4)
+    assert looked.published == (Moved(2, 5, 4, 4),)
     looked = examine("/// d\npub(crate) fn solve() {}", "solve", 10_000)
     assert isinstance(looked, Parsed)
     assert looked.source == "/// d\npub fn solve() {}"
-    assert looked.published == (2, -7)
+    assert looked.published == (Moved(2, 1, 3, -7),)
+
+
+def test_places_are_those_of_the_text_as_it_was() -> None:
+    looked = examine("let é = 1; fn main() {} pub(crate) fn solve() { é }", "solve", 10_000)
+    assert isinstance(looked, Parsed)
+    before, after = looked.source, "let é = 1; fn main() {} pub(crate) fn solve() { é }"
+    assert before == "let é = 1; pub fn main() {} pub fn solve() { é }"
+    for word in ("let", "main", "solve", "é }"):
+        column = before.index(word) + 1
+        for moved in looked.published:
+            column = moved.back(1, column)
+        assert column == after.index(word) + 1
 
 
 def test_a_syntax_error_names_its_place() -> None:

@@ -19,8 +19,8 @@ COMPILE_TIME: dict[str, Attack] = {
     "a file by a full path": rejected("include", 'const P: &str = ::std::include_str!("/etc/passwd");\n' + HONEST),
     "a file by a macro's macro": uncompiled(
         'macro_rules! call { ($m:ident) => { $m!("/etc/passwd") } }\nconst P: &str = call!(include_str);\n' + HONEST),
-    "a file by a renamed macro": uncompiled(
-        'use std::include_str as take;\nconst P: &str = take!("/etc/passwd");\n' + HONEST),
+    "a file by a renamed macro": rejected(
+        "include", 'use std::include_str as take;\nconst P: &str = take!("/etc/passwd");\n' + HONEST),
     "a file as a module": rejected("outside_file", '#[path = "/etc/passwd"]\nmod secret { mod x {} }\n' + HONEST),
     "a module elsewhere": rejected("outside_file", "mod elsewhere;\n" + HONEST),
     "a module elsewhere by a macro": uncompiled("macro_rules! m { ($n:ident) => { mod $n; } }\nm!(root);\n" + HONEST),
@@ -107,7 +107,7 @@ UNSAFE: dict[str, Attack] = {
         + SOLVE + "{ getpid().into() }"),
     "assembly": rejected("unsafe", 'use std::arch::global_asm;\nglobal_asm!("nop");\n' + HONEST),
     "assembly in a function": rejected("unsafe", SOLVE + '{ std::arch::asm!("nop"); x * x }'),
-    "assembly by a renamed macro": uncompiled('use std::arch::global_asm as ga;\nga!("nop");\n' + HONEST),
+    "assembly by a renamed macro": rejected("unsafe", 'use std::arch::global_asm as ga;\nga!("nop");\n' + HONEST),
     "leave for unsafe code": uncompiled("#[allow(unsafe_code)]\nmod m {}\n" + HONEST),
 }  # fmt: skip
 
