@@ -28,7 +28,7 @@ def children() -> set[int]:
 def left_by(scratch: Path) -> list[str]:
     """What still uses, or lies in, a farm's folder: files, mounts here, and processes in jails that see it."""
     left = [str(path) for path in scratch.iterdir()]
-    mark = f"{scratch.name}/"
+    mark = "/".join((*scratch.parts[-2:], ""))  # not the name alone: other sessions of tests have one of that name
     left += [f"mount: {line}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if mark in line]
     for process in Path("/proc").glob("[0-9]*"):
         try:
