@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from trainer.tasks.cases import with_fresh_cases
 from trainer.tasks.sampler import TaskSampler
 from trainer.tasks.task import Task
 
@@ -26,7 +27,11 @@ class TaskSource(Protocol):
 
 
 class ShuffledTasks:
-    """The draws of a `TaskSampler`: even over families, every task of a family before one is repeated."""
+    """The draws of a `TaskSampler`: even over families, every task of a family before one is repeated.
+
+    Each draw has hidden cases of its own: a group's completions are compared on the same ones, the next time that the
+    task comes they are others.
+    """
 
     def __init__(self, tasks: Sequence[Task], seed: int) -> None:
         self._sampler = TaskSampler(tasks, seed)
@@ -35,7 +40,7 @@ class ShuffledTasks:
 
     def task(self, index: int) -> Task:
         self._sampler.restore({**self._start, "drawn": index})
-        return next(self._sampler)
+        return with_fresh_cases(next(self._sampler), f"{self._start['seed']}:{index}")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ShuffledTasks:
         """Itself: RLlib copies its config several times, and tasks never change."""

@@ -92,19 +92,20 @@ def build_bank(
 
 
 def _draw_family(family: Family, wanted: dict[Split, int], seed: int) -> Iterable[Task]:
-    rng = Random(f"{seed}:{family.name}")
     possible = [Split.UNSEEN_FAMILIES] if family.unseen else [Split.TRAIN, Split.UNSEEN_TASKS]
     left = {split: wanted[split] for split in possible}
     meanings: Counter[str] = Counter()
     drawn: dict[str, Task] = {}
-    for _ in range(DRAWS_PER_TASK * sum(left.values())):
+    for number in range(DRAWS_PER_TASK * sum(left.values())):
         if not any(left.values()):
             break
+        draw = f"{seed}:{family.name}:{number}"
+        rng = Random(draw)
         draft = family.make(rng)
         split = split_of(family, draft)
         if not left[split] or (split is not Split.TRAIN and meanings[draft.meaning] >= WORDINGS_PER_MEANING):
             continue
-        task = make_task(family, draft, rng, seed)
+        task = make_task(family, draft, rng, seed, draw=draw)
         if task is not None and task.id not in drawn:
             drawn[task.id] = task
             meanings[draft.meaning] += 1

@@ -40,6 +40,7 @@ class TaskRecord(BaseModel):
     cases: tuple[tuple[list[Any], Any], ...]
     difficulty: float
     tags: tuple[str, ...]
+    draw: str = ""
 
 
 def dump_task(task: Task) -> str:
@@ -58,6 +59,7 @@ def dump_task(task: Task) -> str:
         cases=tuple(([_pack(arg) for arg in case.args], _pack(case.expected)) for case in problem.cases),
         difficulty=task.difficulty,
         tags=task.tags,
+        draw=task.draw,
     ).model_dump_json()
 
 
@@ -75,6 +77,7 @@ def load_task(line: str) -> Task:
         problem=Problem(record.entry, record.params, record.returns, cases),
         difficulty=record.difficulty,
         tags=record.tags,
+        draw=record.draw,
     )
 
 

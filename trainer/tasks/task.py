@@ -37,3 +37,5 @@ class Task:
     difficulty: float = 0.5
     """0 easy to 1 hard, an estimate by its family's author."""
     tags: tuple[str, ...] = field(default=())
+    draw: str = ""
+    """The seed of which its family made it, so that it can get other hidden cases; empty if these are all."""

@@ -1,26 +1,20 @@
-"""From a draft to a task: parameter names, phrasing, style of the solution, chat instruction and hidden cases. Pure."""
+"""From a draft to a task: parameter names, phrasing, style of the solution and chat instruction. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass
-from itertools import chain, islice
 from random import Random
 from string import Template
 from textwrap import indent
 
-from reward_farm.problem import Case, Problem
-from trainer.tasks.family import Arguments, Draft, Family
-from trainer.tasks.inputs import value
+from reward_farm.problem import Problem
+from trainer.tasks.cases import hidden_cases
+from trainer.tasks.family import Draft, Family
 from trainer.tasks.task import Split, Task
 from trainer.tasks.vocabulary import PAIRED_ROLES, PARAMETER_NAMES
 
-HIDDEN_CASES = 5
-INPUT_CANDIDATES = 60
-"""Arguments drawn to choose the hidden cases from: enough that rare outcomes are nearly always among them."""
 UNSEEN_SHARE = 0.12
 """Share of meanings that are kept from training."""
 PREFERRED_STYLE = 0.65
@@ -72,12 +66,17 @@ def phrase(draft: Draft, rng: Random, style: int | None = None) -> Wording:
     )
 
 
-def make_task(family: Family, draft: Draft, rng: Random, seed: int, style: int | None = None) -> Task | None:
-    """A task, or None if no two hidden cases would expect different values: a constant could pass them."""
+def make_task(
+    family: Family, draft: Draft, rng: Random, seed: int, style: int | None = None, draw: str = ""
+) -> Task | None:
+    """A task, or None if no two hidden cases would expect different values: a constant could pass them.
+
+    `draw` is the seed that the family made the draft of, if it is to get other cases later.
+    """
     worded = phrase(draft, rng, style)
     task_id = f"{family.name}-{prompt_hash(worded.prompt)}"
-    cases = tuple(_choose_cases(draft, Random(f"{task_id}:{seed}")))
-    if all(case.expected == cases[0].expected for case in cases):
+    cases = hidden_cases(draft, f"{task_id}:{seed}")
+    if cases is None:
         return None
     return Task(
         id=task_id,
@@ -89,6 +88,7 @@ def make_task(family: Family, draft: Draft, rng: Random, seed: int, style: int |
         problem=Problem(draft.entry, worded.params, worded.returns, cases),
         difficulty=family.difficulty,
         tags=family.tags,
+        draw=draw,
     )
 
 
@@ -106,37 +106,6 @@ def _parameter_names(draft: Draft, rng: Random) -> dict[str, str]:
             names[role] = pool[paired % len(pool)] if role in PAIRED_ROLES else rng.choice(pool)
         if len(set(names.values())) == len(names):
             return names
-
-
-def _choose_cases(draft: Draft, rng: Random) -> Iterator[Case]:
-    """Edges first, then inputs whose expected value is new, then others."""
-    seen: dict[str, Case] = {}
-    for args in chain(draft.edges, islice(_arguments(draft, rng), INPUT_CANDIDATES)):
-        seen.setdefault(repr(args), Case(args, draft.oracle(*deepcopy(args))))
-    cases = list(seen.values())
-    chosen = cases[: max(1, min(len(draft.edges), HIDDEN_CASES - 2))]
-    rest = cases[len(chosen) :]
-    for fresh in (True, False):
-        for case in rest:
-            known = any(repr(case.expected) == repr(other.expected) for other in chosen)
-            if len(chosen) < HIDDEN_CASES and case not in chosen and known != fresh:
-                chosen.append(case)
-    yield from chosen
-
-
-def _arguments(draft: Draft, rng: Random) -> Iterator[Arguments]:
-    """Endless arguments; without `draft.inputs`, first the empty and the smallest."""
-    types = draft.params.values()
-    if draft.inputs is None:
-        yield tuple(value(rng, each, draft.near, 0 if _is_collection(each) else None) for each in types)
-        if not any(map(_is_collection, types)):
-            yield tuple(value(rng, each, draft.near, 0) for each in types)
-    while True:
-        yield draft.inputs(rng) if draft.inputs else tuple(value(rng, each, draft.near) for each in types)
-
-
-def _is_collection(rust_type: str) -> bool:
-    return rust_type.startswith(("&", "Vec", "String", "Option"))
 
 
 def _instruction(draft: Draft, doc: str, signature: str, names: dict[str, str], rng: Random) -> str:
