@@ -66,13 +66,18 @@ class _Reader:
                 self.report.strays.append(entry["message"][:_MESSAGE_CHARACTERS])
             return
         code = (entry.get("code") or {}).get("code")
-        message = self._prefix.sub("", entry["message"])[:_MESSAGE_CHARACTERS]
+        message = self._said(entry["message"])
         if not failed and span is None:
             return  # about the glue
-        diagnostic = Diagnostic("error" if failed else "warning", code, message, *_place(span))
+        label = self._said(span["label"] or "") if span is not None and span["is_primary"] else ""
+        diagnostic = Diagnostic("error" if failed else "warning", code, message, *_place(span), label)
         found = (self.report.errors if failed else self.report.warnings).setdefault(owner, [])
         if diagnostic not in found:
             found.append(diagnostic)
+
+    def _said(self, text: str) -> str:
+        """As if the candidate were a file of its own."""
+        return self._prefix.sub("", text)[:_MESSAGE_CHARACTERS]
 
     def _owner(self, entry: dict[str, Any]) -> tuple[int | None, dict[str, Any] | None]:
         """The candidate that a diagnostic is about, and the span in its source if there is one.

@@ -4,7 +4,7 @@ error[E0308]: mismatched types
  --> even.rs:2:5
   |
 2 |     x + 1
-  |     ^^^^^
+  |     ^^^^^ expected `bool`, found `i32`
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _one_line(found: Diagnostic, lines: Sequence[str], margin: _Margin, style: s
     start, end = found.column - 1, max(found.end_column, found.column + 1) - 1
     yield margin(found.line) + _flat(text)
     carets = "^" * max(1, cell_len(_flat(text[start:end])))
-    yield margin() + " " * cell_len(_flat(text[:start])) + margin.pen(style, carets)
+    yield margin() + " " * cell_len(_flat(text[:start])) + margin.pen(style, carets + _label(found))
 
 
 def _span(found: Diagnostic, lines: Sequence[str], margin: _Margin, style: str) -> Iterator[str]:
@@ -104,7 +104,12 @@ def _span(found: Diagnostic, lines: Sequence[str], margin: _Margin, style: str) 
         if place == 0 and not starts_line:
             yield margin() + margin.pen(style, f" {'_' * (cell_len(_flat(before)) + 1)}^")
     end = cell_len(_flat(lines[numbers[-1] - 1][: max(1, found.end_column - 1)]))
-    yield margin() + margin.pen(style, f"|{'_' * end}^")
+    yield margin() + margin.pen(style, f"|{'_' * end}^{_label(found)}")
+
+
+def _label(found: Diagnostic) -> str:
+    label = " ".join(map(_flat, found.label.split("\n")))
+    return f" {label}" if label else ""
 
 
 def _summary(verdict: Scored, name: str, entry: str, pen: _Pen) -> str:

@@ -72,6 +72,8 @@ class Diagnostic:
     column: int
     end_line: int = 0
     end_column: int = 0
+    label: str = ""
+    """What rustc writes at the span itself."""
 
     @property
     def is_lint(self) -> bool:

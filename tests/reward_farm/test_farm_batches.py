@@ -90,7 +90,15 @@ def _submissions() -> list[Submission]:
 def _shape(verdict: object) -> object:
     assert isinstance(verdict, Scored), verdict
     codes = sorted(
-        (found.level, found.code or found.message, found.line, found.column, found.end_line, found.end_column)
+        (
+            found.level,
+            found.code or found.message,
+            found.line,
+            found.column,
+            found.end_line,
+            found.end_column,
+            found.label,
+        )
         for found in verdict.diagnostics
     )
     return verdict.outcome, verdict.stage, codes, verdict.cases, verdict.reward

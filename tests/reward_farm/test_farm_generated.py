@@ -65,7 +65,7 @@ def test_no_honest_answer_fails(count: int, judges: ManyJudges, settings: FarmSe
 def _said(verdict: Scored) -> object:
     """All that must not depend on the company or the hour: all but timings and what an undefined value was."""
     codes = sorted(
-        (each.level, each.code or each.message, each.line, each.column, each.end_line, each.end_column)
+        (each.level, each.code or each.message, each.line, each.column, each.end_line, each.end_column, each.label)
         for each in verdict.diagnostics
     )
     return verdict.outcome, verdict.stage, verdict.cheat, codes, verdict.cases, verdict.reward

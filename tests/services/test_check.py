@@ -26,12 +26,13 @@ def rendered(source: str, *found: Diagnostic, outcome: Outcome = Outcome.COMPILE
 
 def test_a_span_in_a_line_is_underlined() -> None:
     source = "fn f() -> i32 {\n\tlet é = 1; 漢字(é)\n}\n"
-    assert rendered(source, Diagnostic("error", "E0425", "cannot find function", 2, 13, 2, 18)) == (
+    found = Diagnostic("error", "E0425", "cannot find function", 2, 13, 2, 18, "not found\nin this scope")
+    assert rendered(source, found) == (
         "error[E0425]: cannot find function\n"
         " --> a.rs:2:13\n"
         "  |\n"
         "2 |     let é = 1; 漢字(é)\n"
-        "  |                ^^^^^^^\n"
+        "  |                ^^^^^^^ not found in this scope\n"
         "\n"
         "a.rs: compile_error: it does not compile (types); 1 error\n"
     )
@@ -106,7 +107,7 @@ def test_exit_codes_say_whose_fault_it_is(
     assert code("bad.rs") == 1
     shown = capsys.readouterr().out
     assert "error[E0308]: mismatched types\n" in shown and "\x1b" not in shown
-    assert '2 |     "a"\n  |     ^' in shown
+    assert '2 |     "a"\n  |     ^^^ expected `i32`, found `&str`\n' in shown
     assert code("bytes.rs") == 1
     assert code("bad.rs", "g") == 1
     assert capsys.readouterr().out.endswith("bad.rs: missing_item: `fn g` is not defined\n")
