@@ -5,7 +5,8 @@
 In a run, verl finds the function by its file, and each row's problem in `reward_model.ground_truth`:
 
     python -m verl.trainer.main_ppo ... \\
-        custom_reward_function.path=$PWD/reward_farm/adapters/verl.py custom_reward_function.name=compute_score
+        reward.custom_reward_function.path=$PWD/reward_farm/adapters/verl.py \\
+        reward.custom_reward_function.name=compute_score
 """
 
 import json

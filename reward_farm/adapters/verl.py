@@ -1,6 +1,7 @@
 """The farm as verl's custom reward function. Imports nothing of verl's: only the signatures are shared.
 
-    custom_reward_function.path=/path/to/reward_farm/adapters/verl.py  custom_reward_function.name=compute_score
+    reward.custom_reward_function.path=/path/to/reward_farm/adapters/verl.py
+    reward.custom_reward_function.name=compute_score
 
 The dataset's `reward_model.ground_truth` is a problem's JSON document (`reward_farm.document`), as text. With verl's
 batch reward manager, `compute_scores` judges a whole batch in few compiler runs.

@@ -110,6 +110,18 @@ def test_the_examples_run(name: str) -> None:
     assert "30.0" in done.stdout
 
 
+def test_verls_manager_takes_the_reward() -> None:
+    pytest.importorskip(
+        "verl", reason="verl is no dependency of this project; examples/verl_manager.py says how to get it"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, str(root / "examples" / "verl_manager.py")], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [line.split()[0] for line in done.stdout.splitlines()[-2:]] == ["30.0", "15.0"]
+
+
 @pytest.mark.slow
 def test_trls_trainer_takes_the_reward() -> None:
     pytest.importorskip("trl", reason="TRL is no dependency of this project; examples/trl_grpo.py says how to get it")
