@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 
 from reward_farm.compiler import Compiler, Fate, Unit
@@ -23,6 +26,7 @@ from reward_farm.probe import probe
 from reward_farm.problem import Submission
 from reward_farm.reward import reward
 from reward_farm.sandbox import Sandbox
+from reward_farm.scratch import Scratch, scratch_root
 from reward_farm.settings import FarmSettings
 from reward_farm.stages import stage_of
 from reward_farm.syntax import measure
@@ -52,10 +56,13 @@ class Judge:
             RustcMissing: there is no usable rustc.
             SandboxUnavailable: a layer of the sandbox can't be built here; nothing is judged without it.
         """
-        self._settings = settings
         self.toolchain = find_toolchain(settings)
-        probe(settings, self.toolchain)
-        self._sandbox = Sandbox(self.toolchain, settings)
+        self._scratch = Scratch(scratch_root(settings))
+        self.close = weakref.finalize(self, self._scratch.close)
+        """Removes what it has on disk; without it the end of the process does, or the next judge."""
+        self._settings = settings.model_copy(update={"scratch_dir": self._scratch.path})
+        self.prove()
+        self._sandbox = Sandbox(self.toolchain, self._settings)
         self._examiner = Examiner(self._sandbox)
         self._memory: OrderedDict[bytes, Scored] = OrderedDict()
         self.fallbacks = 0
@@ -68,6 +75,16 @@ class Judge:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._memory.clear()
+        self.close()
+
+    @property
+    def scratch(self) -> Path:
+        """Its own folder, where all that it writes lies."""
+        return self._scratch.path
+
+    def prove(self) -> None:
+        """Proves the sandbox with its canaries. Raises SandboxUnavailable."""
+        probe(self._settings, self.toolchain)
 
     def judge(self, submissions: Sequence[Submission]) -> list[Verdict]:
         """A verdict for each submission, in order. Bad candidates are data; only a malformed problem raises.
@@ -78,6 +95,8 @@ class Judge:
         """
         for submission in submissions:
             prepare(submission.problem)
+        with suppress(OSError):  # then each is a fault
+            self._scratch.hold()
         verdicts: dict[int, Verdict] = {}
         entrants: dict[int, _Entrant] = {}
         twins: dict[bytes, list[int]] = {}

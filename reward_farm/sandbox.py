@@ -27,6 +27,7 @@ from reward_farm.cgroup import Cgroup, CgroupHome, find_cgroups
 from reward_farm.confinement import Confinement, Descriptors, Inmate
 from reward_farm.errors import JailNotStarted, SandboxFault, SandboxUnavailable
 from reward_farm.layers import BUBBLEWRAP, ORACLE, PROFILES, Layer, landlock_version
+from reward_farm.scratch import scratch_root
 from reward_farm.seccomp import candidate_filter, compiler_filter, server_filter
 from reward_farm.settings import FarmSettings
 from reward_farm.toolchain import JAIL_SYSROOT, Toolchain
@@ -188,8 +189,7 @@ class Sandbox:
 
     def new_workspace(self) -> Path:
         """A fresh host folder for one batch's sources and output; the caller removes it."""
-        scratch = self.settings.scratch_dir or (Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None)
-        return Path(tempfile.mkdtemp(prefix="ferrotype-farm-", dir=scratch))
+        return Path(tempfile.mkdtemp(prefix="batch-", dir=scratch_root(self.settings)))
 
     def compile(self, workspace: Path, arguments: list[str]) -> Finished:
         """Runs rustc on `/src` (the workspace's `src`, read-only), writing to `/out` (its `out`).

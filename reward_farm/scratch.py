@@ -1,4 +1,4 @@
-"""A worker's own folder for batches. Its lock goes with the process: who is killed leaves a folder that others remove.
+"""A judge's own folder for batches. Its lock goes with the process: who is killed leaves a folder that others remove.
 
 Never looks inside a folder: what lies there, candidates may have written.
 """
@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
 
-_PREFIX = "ferrotype-worker-"
+from reward_farm.settings import FarmSettings
+
+_PREFIX = "ferrotype-judge-"
 _LOCK = ".lock"
+
+
+def scratch_root(settings: FarmSettings) -> Path:
+    """Where judges of these settings have their folders."""
+    if settings.scratch_dir is not None:
+        return settings.scratch_dir
+    return Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path(tempfile.gettempdir())
 
 
 class Scratch:
@@ -20,20 +30,33 @@ class Scratch:
 
     def __init__(self, root: Path) -> None:
         sweep(root)
-        # Locked before it has its name: else another worker's sweep could take it for a dead one's.
-        beside = Path(tempfile.mkdtemp(prefix=".ferrotype-", dir=root))
-        self._lock = os.open(beside / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        self.path = beside.rename(root / f"{_PREFIX}{beside.name.removeprefix('.ferrotype-')}")
+        self.path = root / f"{_PREFIX}{secrets.token_hex(6)}"
+        self._lock = -1
+        self.hold()
+
+    def hold(self) -> None:
+        """Makes the folder if it is not there, or no longer. Raises OSError."""
+        if self._lock >= 0 and self.path.is_dir():
+            return
+        # Locked before it has its name: else another judge's sweep could take it for a dead one's.
+        beside = Path(tempfile.mkdtemp(prefix=".ferrotype-", dir=self.path.parent))
+        lock = os.open(beside / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        beside.rename(self.path)
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._lock = lock
 
     def close(self) -> None:
-        """Removes the folder."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._lock)
+        """Removes the folder. Does nothing when done again."""
+        if self._lock >= 0:
+            shutil.rmtree(self.path, ignore_errors=True)
+            os.close(self._lock)
+            self._lock = -1
 
 
 def sweep(root: Path) -> None:
-    """Removes the folders of workers that are no more."""
+    """Removes the folders of judges that are no more."""
     for folder in root.glob(f"{_PREFIX}*"):
         if folder.lstat().st_uid != os.getuid():
             continue
@@ -47,7 +70,7 @@ def sweep(root: Path) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # its worker lives
+        except OSError:  # its judge lives
             pass
         finally:
             os.close(lock)

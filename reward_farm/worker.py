@@ -5,7 +5,6 @@ Knows nothing of the queue, of other workers, or of who asked.
 
 from __future__ import annotations
 
-import os
 import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +13,7 @@ from pathlib import Path
 import ray
 
 from reward_farm.judge import Judge
-from reward_farm.probe import probe
 from reward_farm.problem import Submission
-from reward_farm.scratch import Scratch
 from reward_farm.settings import FarmSettings
 from reward_farm.verdict import Verdict
 
@@ -38,8 +35,8 @@ class RustcWorker:
 
     def __init__(self, settings: FarmSettings) -> None:
         self._settings = settings
-        self._scratch: Scratch | None = None
         self._judge: Judge | None = None
+        self._scratch = ""
         self._retired = False
 
     def _ready(self) -> Judge:
@@ -48,16 +45,14 @@ class RustcWorker:
         Raises as `Judge` does.
         """
         if self._judge is None:
-            self._scratch = self._scratch or Scratch(scratch_root(self._settings))
-            self._settings = self._settings.model_copy(update={"scratch_dir": self._scratch.path})
             self._judge = Judge(self._settings)
         return self._judge
 
     def start(self) -> str:
         """The folder that is this process's own, and so its name. Raises as `Judge` does."""
         if not self._retired:  # it may be asked once more before it is ended
-            self._ready()
-        return str(self._settings.scratch_dir)
+            self._scratch = str(self._ready().scratch)
+        return self._scratch
 
     def judge(self, submissions: Sequence[Submission]) -> Judged:
         """See `Judge.judge`."""
@@ -69,21 +64,14 @@ class RustcWorker:
     def check(self, canaries: Sequence[Submission]) -> tuple[Verdict, ...]:
         """Proves the sandbox again, then judges `canaries`. Raises as `Judge` does."""
         judge = self._ready()
-        probe(self._settings, judge.toolchain)
+        judge.prove()
         return tuple(judge.judge(canaries))
 
     def retire(self) -> None:
         """Leaves nothing behind; the process is ended next."""
         self._retired = True
-        if self._scratch is not None:
-            self._scratch.close()
-
-
-def scratch_root(settings: FarmSettings) -> Path:
-    """Where workers of these settings have their folders."""
-    if settings.scratch_dir is not None:
-        return settings.scratch_dir
-    return Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path(os.environ.get("TMPDIR", "/tmp"))
+        if self._judge is not None:
+            self._judge.close()
 
 
 def _resident_bytes() -> int:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +17,10 @@ from reward_farm.circuit import SMALLEST_SAMPLE, WINDOW, CircuitBreaker
 from reward_farm.errors import FarmClosed, IdConflict, Overloaded
 from reward_farm.health import canaries, complaint
 from reward_farm.intake import Intake, Job
+from reward_farm.judge import Judge
 from reward_farm.problem import Problem, Submission
 from reward_farm.scratch import Scratch, sweep
+from reward_farm.settings import FarmSettings
 from reward_farm.verdict import InfraFault, Outcome, RewardBreakdown, Scored, Verdict
 
 PROBLEM = Problem("f", (), "()")
@@ -188,7 +193,7 @@ def test_a_dead_workers_folder_is_swept_and_a_living_ones_is_not(tmp_path: Path)
     (living.path / "batch").mkdir()
     dead = Scratch(tmp_path)
     os.close(dead._lock)  # as the kernel does for a killed process
-    (tmp_path / "ferrotype-worker-elsewhere").symlink_to("/usr")
+    (tmp_path / "ferrotype-judge-elsewhere").symlink_to("/usr")
     sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir() and not path.is_symlink()) == [
         living.path.name
@@ -196,5 +201,25 @@ def test_a_dead_workers_folder_is_swept_and_a_living_ones_is_not(tmp_path: Path)
     assert (living.path / "batch").is_dir() and Path("/usr/bin").is_dir()
     with pytest.raises(BlockingIOError), (living.path / ".lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    shutil.rmtree(living.path)  # as one who tidies /tmp does
+    living.hold()
+    sweep(tmp_path)
+    assert living.path.is_dir()
+    living.close()
     living.close()
     assert not living.path.exists()
+
+
+def test_what_a_killed_judge_had_on_disk_goes_with_the_next_one(settings: FarmSettings, tmp_path: Path) -> None:
+    ours = settings.model_copy(update={"scratch_dir": tmp_path})
+    text = ours.model_dump_json()
+    program = (
+        "import os\nfrom reward_farm.judge import Judge\nfrom reward_farm.settings import FarmSettings\n"
+        f"judge = Judge(FarmSettings.model_validate_json({text!r}))\n"
+        "judge._sandbox.new_workspace()\nos.kill(os.getpid(), 9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == -9
+    assert len(list(tmp_path.glob("*/batch-*"))) == 1
+    with Judge(ours) as judge:
+        assert list(tmp_path.iterdir()) == [judge.scratch]
+    assert not list(tmp_path.iterdir())

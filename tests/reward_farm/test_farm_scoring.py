@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -65,7 +66,7 @@ def test_a_fault_is_tried_again_and_then_said_to_each_framework_in_its_way(
 ) -> None:
     broken = ours.model_copy(update={"scratch_dir": tmp_path, "cache_size": 1})
     scorer(broken)
-    tmp_path.rmdir()
+    shutil.rmtree(tmp_path)
     [verdict] = score(SQUARE, [RIGHT], broken)
     assert isinstance(verdict, InfraFault)
     assert RustReward(SQUARE, settings=broken)([""], [RIGHT]) == [None]

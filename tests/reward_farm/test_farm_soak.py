@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -39,7 +40,8 @@ def submissions(count: int, seed: int) -> list[Submission]:
 
 
 @pytest.mark.parametrize("count", [400, pytest.param(10_000, marks=night)])
-def test_a_judge_leaves_nothing_and_does_not_grow(count: int, settings: FarmSettings) -> None:
+def test_a_judge_leaves_nothing_and_does_not_grow(count: int, settings: FarmSettings, tmp_path: Path) -> None:
+    settings = settings.model_copy(update={"scratch_dir": tmp_path})
     work = submissions(count // 2, 21)
     work += [Submission(f"f{n}", each.source, each.problem) for n, each in enumerate(islice(forgeries(21), count // 2))]
     Random(0).shuffle(work)
@@ -55,8 +57,7 @@ def test_a_judge_leaves_nothing_and_does_not_grow(count: int, settings: FarmSett
         assert resident_mb() < size_then * MOST_GROWTH
     assert children() == before
     assert cgroups() <= groups
-    assert settings.scratch_dir is not None
-    assert left_by(settings.scratch_dir) == []
+    assert left_by(tmp_path) == []
 
 
 @dataclass
@@ -71,8 +72,10 @@ class Soak:
 
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize(("count", "every_seconds"), [(400, 5.0), pytest.param(10_000, 5.0, marks=night)])
-def test_one_verdict_an_id_while_workers_are_killed(count: int, every_seconds: float, settings: FarmSettings) -> None:
-    pooled = settings.model_copy(update={"workers": 2})
+def test_one_verdict_an_id_while_workers_are_killed(
+    count: int, every_seconds: float, settings: FarmSettings, tmp_path: Path
+) -> None:
+    pooled = settings.model_copy(update={"workers": 2, "scratch_dir": tmp_path})
     groups = cgroups()
     asyncio.run(asyncio.wait_for(_soak(RewardFarm(pooled), submissions(32, 30), every_seconds=None), 200))
     open_then = descriptors()
@@ -85,8 +88,7 @@ def test_one_verdict_an_id_while_workers_are_killed(count: int, every_seconds: f
     # Ray keeps a connection or two to processes that it has replaced.
     assert descriptors() <= open_then + 4
     assert cgroups() <= groups
-    assert settings.scratch_dir is not None
-    assert left_by(settings.scratch_dir) == []
+    assert left_by(tmp_path) == []
 
 
 async def _soak(farm: RewardFarm, work: list[Submission], every_seconds: float | None) -> Soak:
