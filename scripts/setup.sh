@@ -4,6 +4,9 @@
 export RAY_USAGE_STATS_ENABLED=0 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 HF_HUB_OFFLINE=1
 # Ray listens on the loopback address alone; without this it binds the machine's own address.
 export RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0
+# Python keeps what it compiled. Where a container image forbids that, every process that imports vLLM compiles it again,
+# which doubles the time that engines take to start.
+unset PYTHONDONTWRITEBYTECODE
 
 fail() {
     echo "error: $1" >&2
@@ -14,14 +17,20 @@ has_gpu() {
     command -v nvidia-smi >/dev/null && nvidia-smi --list-gpus 2>/dev/null | grep -q .
 }
 
-# need COMMAND PACKAGE: the Debian package that gives a command, installed if we may.
-need() {
+# want COMMAND PACKAGE: the Debian package that gives a command, installed if we may.
+want() {
     command -v "$1" >/dev/null && return
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         echo "setup: installing $2, since $1 is missing"
-        { apt-get install -y -qq "$2" || { apt-get update -qq && apt-get install -y -qq "$2"; }; } >/dev/null 2>&1 || true
+        local install="apt-get install -y -qq --no-install-recommends $2"
+        { $install || { apt-get update -qq && $install; }; } >/dev/null 2>&1 || true
     fi
-    command -v "$1" >/dev/null || fail "$1 is missing. Install it with: sudo apt-get install $2"
+    command -v "$1" >/dev/null
+}
+
+# need COMMAND PACKAGE: as want, and without it we can't go on.
+need() {
+    want "$1" "$2" || fail "$1 is missing. Install it with: sudo apt-get install $2"
 }
 
 find_python() {
@@ -36,10 +45,10 @@ find_python() {
 }
 
 install_packages() {
-    local lock=requirements/cpu.lock python want
+    local lock=requirements/cpu.lock python wanted
     has_gpu && lock=requirements/gpu.lock
-    want=$(cat "$lock" pyproject.toml scripts/setup.sh | sha256sum)
-    [ "$(cat .venv/.installed 2>/dev/null)" = "$want" ] && return
+    wanted=$(cat "$lock" pyproject.toml scripts/setup.sh | sha256sum)
+    [ "$(cat .venv/.installed 2>/dev/null)" = "$wanted" ] && return
     python=$(find_python)
     echo "setup: installing $(grep -c == "$lock") packages of $lock into .venv (some minutes, once)"
     rm -rf .venv
@@ -52,7 +61,9 @@ install_packages() {
     .venv/bin/python -c 'import torch' 2>/dev/null ||
         fail "the torch that pip found does not run here. On a machine without a GPU it must be the CPU build: see the
 head of $lock"
-    echo "$want" >.venv/.installed
+    # Compiled here for who calls .venv/bin/ferrotype himself where Python may not keep it.
+    .venv/bin/python -c 'import rollout.engine, trainer.grpo.algorithm, ray.serve' >/dev/null 2>&1 || true
+    echo "$wanted" >.venv/.installed
 }
 
 # set_up: everything a command of ours needs. One at a time: a second script waits for the first one's installation.
