@@ -5,7 +5,7 @@ The rule, in order:
 1. Of a chat, the last message counts; of a message, its text.
 2. What a model thinks aloud, up to the last `</think>`, is dropped.
 3. Fenced blocks count if they are marked `rust` or `rs`; if none is, those without a mark; if there is none, any.
-   A fence that never closes runs to the end.
+   A fence that never closes runs to the end; one that is marked begins anew where an unmarked one is open.
 4. Of several, the last that defines the wanted function, for models correct themselves; else the last of all.
 5. Without a fence, the whole text is Rust.
 6. If the task began the function (`prompt`) and the Rust does not define it, it is the rest: the prompt goes before.
@@ -67,8 +67,8 @@ def _is_part(item: Any) -> bool:
 def _blocks(text: str) -> list[_Block]:
     blocks, opened = [], None
     for fence in _FENCE.finditer(text):
-        if opened is None:
-            opened = fence
+        if opened is None or (fence[2].strip() and not opened[2].strip()):
+            opened = fence  # a marked fence within an unmarked one: a model that began twice
         elif fence[1].startswith(opened[1]) and not fence[2].strip():
             blocks.append(_block(opened, text[opened.end() + 1 : fence.start()]))
             opened = None

@@ -121,12 +121,15 @@ class Scorer:
 
     def judge(self, submissions: Sequence[Submission]) -> list[Verdict]:
         """The verdicts on submissions, in order."""
+        return [verdict.result() for verdict in [self.submit(submission) for submission in submissions]]
+
+    def submit(self, submission: Submission) -> Future[Verdict]:
+        """The verdict on a submission, once it is there."""
         if self._closed:
             raise FarmClosed("the scorer is closed; make a new one")
-        jobs = [_Job(submission, Future()) for submission in submissions]
-        for job in jobs:
-            self._queue.put(job)
-        return [job.verdict.result() for job in jobs]
+        job = _Job(submission, Future())
+        self._queue.put(job)
+        return job.verdict
 
     def close(self) -> None:
         """Ends the threads, after what was asked before."""

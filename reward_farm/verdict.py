@@ -36,15 +36,26 @@ class Outcome(StrEnum):
     @property
     def parsed(self) -> bool:
         """tree-sitter found no error and the required item is defined."""
-        return self not in (Outcome.REJECTED, Outcome.PARSE_ERROR, Outcome.MISSING_ITEM)
+        return self not in _UNPARSED
 
     @property
     def compiled(self) -> bool:
         """rustc type-checked it without error."""
-        return self in (
-            Outcome.LINK_FAILED, Outcome.TEST_CRASH, Outcome.TEST_TIMEOUT, Outcome.OUTPUT_LIMIT, Outcome.TEST_FAILED,
-            Outcome.PASSED,
-        )  # fmt: skip
+        return self in _COMPILED
+
+
+# Made once: an evaluation asks for them dozens of times a sample.
+_UNPARSED = frozenset({Outcome.REJECTED, Outcome.PARSE_ERROR, Outcome.MISSING_ITEM})
+_COMPILED = frozenset(
+    {
+        Outcome.LINK_FAILED,
+        Outcome.TEST_CRASH,
+        Outcome.TEST_TIMEOUT,
+        Outcome.OUTPUT_LIMIT,
+        Outcome.TEST_FAILED,
+        Outcome.PASSED,
+    }
+)
 
 
 class Stage(StrEnum):

@@ -31,6 +31,7 @@ MAIN = "fn main() {\n    f(1);\n}\n"
         pytest.param(f"~~~rs\n{GOOD}~~~", GOOD, id="tildes"),
         pytest.param(f"```\n{GOOD}```", GOOD, id="without a mark"),
         pytest.param(f"```rust\n{GOOD}", GOOD, id="never closed"),
+        pytest.param(f"```\n\n```rust\n{GOOD}```\nDone.", GOOD, id="begun twice"),
         pytest.param(f"````rust\n{DOC}{GOOD}````", DOC + GOOD, id="a longer fence"),
         pytest.param(f"```bash\ncargo run\n```\n```rust\n{GOOD}```", GOOD, id="another language before"),
         pytest.param(f"```rust\n{WRONG}```\nNo, wait:\n```rust\n{GOOD}```", GOOD, id="corrected"),

@@ -5,6 +5,7 @@ Layers overlap on purpose. Where one attack meets several, the others are off in
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from canaries import Canaries
 from hostile import ATTACKS
@@ -247,9 +249,14 @@ def left() -> dict[str, object]:
     }
 
 
-def _running(word: str) -> set[str]:
-    done = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True)
-    return {line.split()[0] for line in done.stdout.splitlines() if word in line and "ps -eo" not in line}
+def _running(word: str) -> set[int]:
+    """Processes below this one. Other farms may be at work on this machine, other tests' too."""
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if word in " ".join(process.cmdline()):
+                found.add(process.pid)
+    return found
 
 
 def _seconds(what: Callable[[], None]) -> float:
@@ -304,15 +311,14 @@ def test_a_dead_farms_jails_end_and_its_groups_are_swept(
         "jail = Sandbox(find_toolchain(settings), settings).serve(Path(sys.argv[1]))\n"
         "print(jail.process.pid, flush=True)\ntime.sleep(60)\n"
     )
-    running = _running("rf_server")
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True) as farm:
         assert farm.stdout is not None
         jailed = int(farm.stdout.readline())
+        inmates = psutil.Process(farm.pid).children(recursive=True)
+        assert jailed in {process.pid for process in inmates}
         farm.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while (Path(f"/proc/{jailed}").exists() or _running("rf_server") - running) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not Path(f"/proc/{jailed}").exists() and not _running("rf_server") - running
+    _, alive = psutil.wait_procs(inmates, timeout=10)
+    assert not alive
     try:
         home = find_cgroups()
     except SandboxUnavailable:

@@ -53,6 +53,12 @@ async def in_worker(farm: RewardFarm, change: Callable[[Any], None]) -> None:
     await farm._workers[0].__ray_call__.remote(change)
 
 
+async def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
 def break_disk(worker: Any) -> None:
     sandbox = worker._judge._sandbox
     sandbox.settings = sandbox.settings.model_copy(update={"scratch_dir": "/nowhere"})
@@ -158,7 +164,7 @@ def test_the_queue_is_bounded_and_a_bad_problem_hurts_only_its_caller(pooled: Fa
         finally:
             started = time.monotonic()
             await farm.close()
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
         with pytest.raises(FarmClosed):
             await farm.judge(submission(1))
 
@@ -223,14 +229,11 @@ def test_a_worker_that_fails_its_canary_is_replaced_and_its_verdicts_are_suspect
         wrong = submission(1, "x + 1")
         try:
             assert isinstance(await asyncio.wait_for(farm.judge(submission(0)), 120), Scored)
-            await asyncio.sleep(2.5)  # a check that it passes: s0 is proved
+            await until(lambda: not farm._seats[0].unproved)  # a check that it passes: s0 is proved
             await in_worker(farm, call_it_all_passed)
             lie = await asyncio.wait_for(farm.judge(wrong), 60)
             assert isinstance(lie, Scored) and lie.passed
-            for _ in range(100):
-                await asyncio.sleep(0.1)
-                if farm.suspects:
-                    break
+            await until(lambda: farm.suspects)
             assert farm.suspects == ("s1",)
             truth = await asyncio.wait_for(farm.judge(wrong), 120)
             assert isinstance(truth, Scored) and truth.outcome is Outcome.TEST_FAILED

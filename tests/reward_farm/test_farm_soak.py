@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -140,11 +139,11 @@ def test_ten_times_too_much_work_is_refused_and_forgotten(settings: FarmSettings
             await farm.judge(Submission("first", work[0].source, work[0].problem))
             size, refused, verdicts = resident_mb(), 0, []
             for round in range(3):
-                started = time.monotonic()
                 judging = [asyncio.create_task(farm.judge(replace(each, id=f"{round}-{each.id}"))) for each in work]
-                done, waiting = await asyncio.wait(judging, timeout=0.5)
+                await asyncio.sleep(0)  # each has been asked once: who is refused knows it, before any work is done
+                done = [task for task in judging if task.done()]
+                waiting = [task for task in judging if not task.done()]
                 said_no = [task for task in done if isinstance(task.exception(), Overloaded)]
-                assert time.monotonic() - started < 2, "refused at once"
                 assert len(said_no) >= len(work) - 2 * capacity
                 refused += len(said_no)
                 assert farm.stats().waiting <= capacity
@@ -152,10 +151,9 @@ def test_ten_times_too_much_work_is_refused_and_forgotten(settings: FarmSettings
                 verdicts += await asyncio.wait_for(asyncio.gather(*waiting), 120)
             assert refused and not any(isinstance(verdict, InfraFault) for verdict in verdicts)
             assert resident_mb() < size * MOST_GROWTH
-            started = time.monotonic()
-            again = await farm.judge(Submission("after", work[0].source, work[0].problem))
+            assert farm.stats().waiting == 0
+            again = await farm.judge(Submission("after", work[0].source, work[0].problem), 60)
             assert isinstance(again, Scored)
-            assert time.monotonic() - started < 5
         finally:
             await farm.close()
 
