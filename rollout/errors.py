@@ -25,12 +25,27 @@ class RequestRefused(RolloutError):
     """A generation request that no engine could serve. Raised before anything is sampled."""
 
 
+class RequestFailed(RolloutError):
+    """An engine that goes on serving could not serve this one request; the text ends with its own words."""
+
+
 class NoHealthyReplica(RolloutError):
-    """Every replica is STALE or DEAD, so no prompt can be served. A weight push that is proved brings them back."""
+    """No replica holds proved weights, so no prompt can be served. A weight push that is proved brings them back."""
 
     def __init__(self, replicas: Mapping[int, str]) -> None:
         states = "; ".join(f"replica {index} is {state}" for index, state in replicas.items())
         super().__init__(f"no rollout replica may serve: {states}. Push the current weights again to revive them.")
+
+
+class NoReplicaLeft(RolloutError):
+    """Every replica is RETIRED: each died more often than its budget of restarts allows."""
+
+    def __init__(self, replicas: Mapping[int, str]) -> None:
+        states = "; ".join(f"replica {index} is {state}" for index, state in replicas.items())
+        super().__init__(
+            f"no rollout replica is left: {states}. Mend the cause (memory is the commonest: `dmesg`, "
+            "rollout.kv_cache_mb) and run the same command again, or allow more by rollout.max_restarts."
+        )
 
 
 class ReplicaDied(RolloutError):
@@ -49,6 +64,15 @@ class PushUnproved(RolloutError):
         super().__init__(
             f"the engine does not hold what was sent: {shown}. If the weights changed while they were pushed, "
             "push a copy; else push again."
+        )
+
+
+class CanaryFailed(PushUnproved):
+    """An engine holds what was sent, and computes something else with it."""
+
+    def __init__(self, words: str) -> None:
+        RolloutError.__init__(
+            self, f"{words}. Pushing again won't help: another build of vLLM, dtype or attention backend may."
         )
 
 

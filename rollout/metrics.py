@@ -31,9 +31,12 @@ PUSH_SECONDS = Metric(
 )
 POLICY_VERSION = Metric("ferrotype_rollout_policy_version", "gauge", "Policy version that replicas last proved.")
 REPLICAS_SERVING = Metric("ferrotype_rollout_replicas_serving", "gauge", "Replicas that may be given prompts.")
+TRANSITIONS = Metric(
+    "ferrotype_rollout_transitions_total", "counter", "Changes of a replica's state, by what it became.", ("state",)
+)
 IN_FLIGHT = Metric("ferrotype_rollout_in_flight", "gauge", "Completions under way in all replicas.")
 
-METRICS = (COMPLETIONS, TOKENS, PUSH_SECONDS, POLICY_VERSION, REPLICAS_SERVING, IN_FLIGHT)
+METRICS = (COMPLETIONS, TOKENS, PUSH_SECONDS, POLICY_VERSION, REPLICAS_SERVING, TRANSITIONS, IN_FLIGHT)
 
 
 class RolloutMetrics:
@@ -51,6 +54,10 @@ class RolloutMetrics:
         """One weight push ended with at least one proved replica."""
         self._series[PUSH_SECONDS.name].observe(report.seconds)
         self._series[POLICY_VERSION.name].set(report.version)
+
+    def changed(self, state: str) -> None:
+        """One replica came to this state."""
+        self._series[TRANSITIONS.name].inc(tags={"state": state})
 
     def load(self, serving: int, in_flight: int) -> None:
         """How many replicas serve, and how much they have to do."""

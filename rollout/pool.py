@@ -1,61 +1,78 @@
 """The pool of rollout replicas: gives prompts to those that proved their weights, and pushes new weights to all.
 
-    generate(requests) ─► wait for a free place ─► least loaded HEALTHY replica ─► completions, each as it ends
-                                ▲                        │ stopped serving: its requests wait again
+    generate(requests) ─► orders wait for places ─► least loaded HEALTHY replica ─► completions, each as it ends
+                                ▲                        │ stopped serving: its orders wait again, first in line
                                 └────────────────────────┘
-    push(weights, v) ─► one file in shared memory ─► every replica: pause, load, prove, resume ─► PushReport
+    push(weights, v) ─► offered by the transport ─► every replica: pause, load, prove, resume ─► PushReport
+    a replica died ─► started anew in the background, within its budget ─► STALE until the next push proves it
 
 Invariants: no completion is returned whose tokens came from weights that were not proved; every call ends, with a typed
-error when no replica is left; the file is gone when `push` returns.
+error when no replica is left; what was offered is withdrawn when `push` returns.
 The pool belongs to one event loop. It samples nothing itself and imports neither vLLM nor transformers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
+import logging
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ray
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from rollout.checksum import expected_checksums
 from rollout.errors import (
     EngineStartFailed,
     ModelFolderInvalid,
     NoHealthyReplica,
+    NoReplicaLeft,
     PoolClosed,
     PushFailed,
     PushUnproved,
     ReplicaDied,
     RequestRefused,
     RolloutError,
-    TransportUnavailable,
 )
 from rollout.health import ReplicaState
 from rollout.metrics import RolloutMetrics
+from rollout.order import Order
 from rollout.replica import Replica
 from rollout.settings import RolloutSettings
-from rollout.types import Completion, GenerationRequest, PushReport
+from rollout.transport import Transport, make_transport
+from rollout.types import Canary, Completion, GenerationRequest, PushReport
 
-SHARED_MEMORY = Path("/dev/shm")
+MOST_EVENTS = 100
+"""Kept for whoever asks next; older ones are in the log alone."""
+
+_log = logging.getLogger(__name__)
 
 
 class RolloutPool:
     """Use `await RolloutPool.start(...)`, and `await pool.close()` at the end."""
 
-    def __init__(self, model_dir: Path, settings: RolloutSettings, eos_token_id: int, version: int) -> None:
-        self._settings = settings
-        self._replicas = [Replica(index, model_dir, settings, eos_token_id) for index in range(settings.replicas)]
+    def __init__(
+        self, model_dir: Path, settings: RolloutSettings, eos_token_id: int, version: int, transport: Transport
+    ) -> None:
+        self._settings, self._transport = settings, transport
+        self._replicas = [
+            Replica(index, model_dir, settings, eos_token_id, transport, self._dispatch)
+            for index in range(settings.replicas)
+        ]
+        for replica in self._replicas:
+            replica.health.changed = partial(self._tell, replica)
+        self._events: deque[str] = deque(maxlen=MOST_EVENTS)
         self._first_version = version
-        self._changed = asyncio.Condition()
-        self._pushing = asyncio.Lock()
-        self._closed = False
+        self._waiting: deque[Order] = deque()
+        self._push_lock = asyncio.Lock()
+        self._pushing = False
+        self._reviving: dict[int, asyncio.Task[None]] = {}
+        self._started = self._closed = False
         self._metrics = RolloutMetrics()
 
     @classmethod
@@ -69,14 +86,10 @@ class RolloutPool:
         """
         if not ray.is_initialized():
             raise EngineStartFailed("Ray isn't running: call ray.init() before RolloutPool.start().")
-        if settings.transport != "shm":
-            raise TransportUnavailable(
-                f"transport = {settings.transport!r} needs CUDA engines and an endpoint in the learner, and isn't part "
-                'of this version. Set transport = "shm", which serves engines on the learner\'s machine.'
-            )
+        transport = make_transport(settings)
         model_dir = model_dir.resolve()
         checksums = await asyncio.to_thread(_folder_checksums, model_dir, _dtype(settings))
-        pool = cls(model_dir, settings, eos_token_id, version)
+        pool = cls(model_dir, settings, eos_token_id, version, transport)
         try:
             await asyncio.gather(*(replica.start(version) for replica in pool._replicas))
             await asyncio.gather(*(replica.prove(version, checksums) for replica in pool._replicas))
@@ -86,8 +99,20 @@ class RolloutPool:
         except BaseException:
             await pool.close()
             raise
-        await pool._announce()
+        pool._started = True
+        pool._dispatch()
         return pool
+
+    @property
+    def restarts(self) -> int:
+        """Times that a replica was started anew."""
+        return sum(replica.health.restarts for replica in self._replicas)
+
+    def take_events(self) -> list[str]:
+        """What became of replicas since this was asked last, in words."""
+        events = list(self._events)
+        self._events.clear()
+        return events
 
     @property
     def health(self) -> dict[int, str]:
@@ -102,41 +127,46 @@ class RolloutPool:
         """
         for request in requests:
             self._check(request)
-        tasks = [asyncio.create_task(self._complete(request)) for request in requests]
+        loop = asyncio.get_running_loop()
+        orders = [Order(request, loop.create_future()) for request in requests]
+        self._waiting.extend(orders)
+        self._dispatch()
         try:
-            for task in asyncio.as_completed(tasks):
-                completion = await task
+            for answer in asyncio.as_completed([order.answer for order in orders]):
+                completion = await answer
                 self._metrics.completed(completion)
                 yield completion
         finally:
-            for left in tasks:
-                left.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for order in orders:
+                order.answer.cancel()
+            await asyncio.gather(*(order.answer for order in orders), return_exceptions=True)
 
-    async def push(self, weights: Mapping[str, torch.Tensor], version: int) -> PushReport:
+    async def push(self, weights: Mapping[str, torch.Tensor], version: int, canary: Canary | None = None) -> PushReport:
         """Gives every replica `weights` (Hugging Face names; no `lm_head.weight` when tied) as policy `version`.
 
         Sampling pauses meanwhile; completions in flight go on with the new weights and say so in their `versions`.
-        A dead replica is started anew first. Each replica must report version and checksums that equal those computed
-        here from what was sent (`rollout.weight_transfer` says what that proves), else it is STALE.
-        Raises PushFailed before any replica was touched when there is no room or a weight isn't finite, and PushFailed,
-        PushUnproved or ReplicaDied when not one replica proved it.
+        A replica that hangs or is being started anew is left for the next push, unless there is no other. Each must
+        report version and checksums that equal those computed here from what was sent (`rollout.weight_transfer` says
+        what that proves), and agree with the learner about the `canary` (`rollout.canary` says why), else it is STALE.
+        Raises PushFailed before any replica was touched when there is no room or a weight isn't finite; PushFailed,
+        PushUnproved or ReplicaDied when not one replica proved it; NoReplicaLeft.
         """
-        async with self._pushing:
+        async with self._push_lock:
             self._check_open()
             begin = time.perf_counter()
-            _remove_orphans()
-            path = SHARED_MEMORY / f"ferrotype-{os.getpid()}-{id(self):x}.safetensors"
+            self._pushing = True
             try:
-                sent = {name: tensor.detach().to("cpu", _dtype(self._settings)) for name, tensor in weights.items()}
+                device, dtype = self._transport.device, _dtype(self._settings)
+                sent = {name: tensor.detach().to(device, dtype) for name, tensor in weights.items()}
                 size = sum(tensor.nbytes for tensor in sent.values())
-                expected = await asyncio.to_thread(_write, sent, size, path)
-                outcomes = await asyncio.gather(
-                    *(self._push_to(replica, path, version, expected) for replica in self._replicas)
-                )
+                async with self._transport.offered(sent) as info:
+                    expected = await asyncio.to_thread(_expected, sent)
+                    outcomes = await asyncio.gather(
+                        *(self._push_to(replica, info, version, expected, canary) for replica in self._replicas)
+                    )
             finally:
-                path.unlink(missing_ok=True)
-                await self._announce()
+                self._pushing = False
+                self._dispatch()
         failures = {r.index: error for r, error in zip(self._replicas, outcomes, strict=True) if error is not None}
         if len(failures) == len(self._replicas):
             raise next(iter(failures.values()))
@@ -150,58 +180,103 @@ class RolloutPool:
         self._metrics.pushed(report)
         return report
 
+    async def rest(self) -> None:
+        """Has every replica lend its GPU memory to a learner on the same GPU, until the next push. None samples then.
+
+        For transport = "ipc" alone, and only while nothing is in flight. A replica that can't is STALE or dead.
+        """
+        async with self._push_lock:
+            serving = [replica.rest() for replica in self._replicas if replica.health.works]
+            await asyncio.gather(*serving, return_exceptions=True)
+
     async def close(self) -> None:
         """Ends every replica. Completions under way end with PoolClosed. May be called twice."""
         if not self._closed:
             self._closed = True
+            for revival in self._reviving.values():
+                revival.cancel()
             await asyncio.gather(*(replica.stop("the pool was closed") for replica in self._replicas))
-            await self._announce()
+            self._transport.close()
+            self._dispatch()
 
-    async def _complete(self, request: GenerationRequest) -> Completion:
-        while True:
-            replica = await self._free_replica()
-            completion = None
-            try:
-                completion = await replica.generate(request)
-            finally:
-                await self._announce(None if completion is None else 1)
-            if completion is not None:
-                return completion
+    def _dispatch(self, returned: Sequence[Order] = ()) -> None:
+        """Gives waiting orders to replicas with places, those `returned` first; fails them if no replica ever will."""
+        self._tend()
+        self._waiting.extendleft(reversed(returned))
+        if error := self._hopeless():
+            while self._waiting:
+                self._waiting.popleft().fail(error)
+        shares: dict[Replica, list[Order]] = {}
+        rooms = {r: r.capacity - r.load for r in self._replicas if r.health.serves and r.load < r.capacity}
+        while self._waiting and rooms:
+            order = self._waiting.popleft()
+            if order.open:
+                replica = max(rooms, key=lambda replica: rooms[replica])
+                shares.setdefault(replica, []).append(order)
+                rooms[replica] -= 1
+                if not rooms[replica]:
+                    del rooms[replica]
+        for replica, orders in shares.items():
+            replica.give(orders)
+        self._metrics.load(
+            sum(replica.health.serves for replica in self._replicas), sum(replica.load for replica in self._replicas)
+        )
 
-    async def _free_replica(self) -> Replica:
-        async with self._changed:
-            try:
-                await self._changed.wait_for(self._places)
-            except asyncio.CancelledError:
-                self._changed.notify()  # this waiter may have been the only one that the last notice woke
-                raise
-            return min(self._places(), key=lambda replica: replica.load)
+    def _hopeless(self) -> RolloutError | None:
+        """Why no order will be served as things are."""
+        try:
+            self._check_open()
+        except RolloutError as error:
+            return error
+        if not self._pushing and not any(replica.health.works for replica in self._replicas):
+            return NoHealthyReplica(self.health)
+        return None
 
-    def _places(self) -> list[Replica]:
-        self._check_open()
-        if all(replica.health.state in (ReplicaState.STALE, ReplicaState.DEAD) for replica in self._replicas):
-            raise NoHealthyReplica(self.health)
-        return [replica for replica in self._replicas if replica.health.serves and replica.load < replica.capacity]
+    def _tend(self) -> None:
+        """Has the dead started anew."""
+        for replica in self._replicas if self._started and not self._closed else ():
+            if replica.health.state is ReplicaState.DEAD and replica.index not in self._reviving:
+                self._reviving[replica.index] = asyncio.create_task(self._revive(replica))
 
-    async def _announce(self, places: int | None = None) -> None:
-        """Wakes as many waiters as `places` came free, or all when a replica's state may have changed."""
-        self._observe()
-        async with self._changed:
-            if places is None:
-                self._changed.notify_all()
-            else:
-                self._changed.notify(places)
+    async def _revive(self, replica: Replica) -> None:
+        try:
+            while True:
+                if not replica.health.restarting(time.monotonic()):
+                    return
+                try:
+                    await replica.start(self._first_version)
+                except EngineStartFailed:
+                    continue  # its health has the words
+                replica.health.unproved("started anew; the next push brings it the weights")
+                return
+        finally:
+            del self._reviving[replica.index]
+            self._dispatch()
 
     async def _push_to(
-        self, replica: Replica, path: Path, version: int, expected: Mapping[str, str]
+        self, replica: Replica, info: dict[str, Any], version: int, expected: Mapping[str, str], canary: Canary | None
     ) -> RolloutError | None:
+        revival = self._reviving.get(replica.index)
+        others = any(not (r.health.dead or r.hangs or r.index in self._reviving) for r in self._replicas)
         try:
+            if revival is not None:
+                if others:
+                    return ReplicaDied("it is being started anew; the next push brings it the weights")
+                await asyncio.wait({revival})
+            elif replica.hangs and others:
+                return replica.leave_out("it gave no sign of life when the others were pushed")
             if replica.health.dead:
-                await replica.start(self._first_version)
-            await replica.push(path, version, expected)
-        except (EngineStartFailed, PushFailed, PushUnproved, ReplicaDied) as error:
+                return ReplicaDied(str(replica.health))
+            await replica.push(info, version, expected, canary)
+        except (PushFailed, PushUnproved, ReplicaDied) as error:
             return error
         return None
+
+    def _tell(self, replica: Replica, before: ReplicaState) -> None:
+        self._metrics.changed(replica.health.state)
+        if self._started and not self._closed:
+            self._events.append(f"rollout replica {replica.index} was {before} and is {replica.health}")
+            _log.warning("%s", self._events[-1])
 
     def _check(self, request: GenerationRequest) -> None:
         length, limit = len(request.prompt_ids), self._settings.max_model_len
@@ -219,10 +294,8 @@ class RolloutPool:
     def _check_open(self) -> None:
         if self._closed:
             raise PoolClosed("the rollout pool was closed")
-
-    def _observe(self) -> None:
-        serving = sum(replica.health.serves for replica in self._replicas)
-        self._metrics.load(serving, sum(replica.load for replica in self._replicas))
+        if all(replica.health.state is ReplicaState.RETIRED for replica in self._replicas):
+            raise NoReplicaLeft(self.health)
 
 
 def _dtype(settings: RolloutSettings) -> torch.dtype:
@@ -246,27 +319,9 @@ def _folder_checksums(model_dir: Path, dtype: torch.dtype) -> dict[str, str]:
         raise ModelFolderInvalid(f"{file} can't be read: {error}. Copy or train the checkpoint again.") from error
 
 
-def _remove_orphans() -> None:
-    """Weights that a killed process left in shared memory would stay until the machine is restarted."""
-    for path in SHARED_MEMORY.glob("ferrotype-*-*.safetensors"):
-        owner = path.name.split("-")[1]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            path.unlink(missing_ok=True)
-
-
-def _write(weights: Mapping[str, torch.Tensor], size: int, path: Path) -> dict[str, str]:
-    """Writes `weights` to shared memory and returns the checksums that prove them.
-
-    Raises PushFailed when there is no room, or when a tensor has a value that isn't finite.
-    """
+def _expected(weights: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """The checksums that prove `weights`. Raises PushFailed when a tensor has a value that isn't finite."""
     for name, tensor in weights.items():
         if not torch.isfinite(tensor).all():
             raise PushFailed(f"{name} has values that are not finite, so nothing was pushed. Check the learner's loss.")
-    free = shutil.disk_usage(path.parent).free
-    if size > free:
-        raise PushFailed(
-            f"{path.parent} has {free / 1e6:.0f} MB free and the weights need {size / 1e6:.0f} MB. "
-            "Enlarge it (containers: --shm-size, or an emptyDir with medium Memory)."
-        )
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
     return expected_checksums(weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class RolloutSettings(BaseModel):
@@ -28,3 +28,22 @@ class RolloutSettings(BaseModel):
     start_deadline_seconds: float = Field(default=300.0, gt=0)
     push_deadline_seconds: float = Field(default=60.0, gt=0)
     """Each phase of a weight push must end within it, else the replica is STALE."""
+    heartbeat_seconds: float = Field(default=5.0, gt=0)
+    """Between two questions to an engine how far it is."""
+    suspect_seconds: float = Field(default=15.0, gt=0)
+    """An engine that has not answered for so long, or has requests and sampled nothing, is SUSPECT and gets no new
+    prompts until it goes on."""
+    dead_seconds: float = Field(default=120.0, gt=0)
+    """For so long, and it is killed, and its prompts go to others. One step, with 4096 tokens of prompts, must take
+    less."""
+    max_restarts: int = Field(default=3, ge=0)
+    """Times that a replica is started anew within restart_window_seconds; past it, it is RETIRED."""
+    restart_window_seconds: float = Field(default=600.0, gt=0)
+
+    @model_validator(mode="after")
+    def _suspected_before_it_is_killed(self) -> RolloutSettings:
+        if self.dead_seconds <= self.suspect_seconds:
+            raise ValueError(
+                f"dead_seconds ({self.dead_seconds:g}) must be more than suspect_seconds ({self.suspect_seconds:g})"
+            )
+        return self

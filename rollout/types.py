@@ -27,6 +27,8 @@ class GenerationRequest:
     max_tokens: int
     temperature: float = 1.0
     seed: int | None = None
+    logprobs: bool = True
+    """Report log-probabilities, which training needs and nobody else pays for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Completion:
     """A finished sample.
 
     `logprobs[i]` is the log-probability of `token_ids[i]` under the sampling distribution: after temperature, or at
-    temperature 1 when the decoding was greedy.
+    temperature 1 when the decoding was greedy; empty where they were not asked for.
     `finish_reason` is stop (end-of-text sampled; that token is the last of `token_ids`) or length.
     """
 
@@ -44,6 +46,8 @@ class Completion:
     logprobs: tuple[float, ...]
     finish_reason: str
     versions: tuple[VersionSpan, ...]
+    seconds: float = field(default=0.0, compare=False)
+    """From when a replica took the request to its last token. No part of what was sampled."""
 
     @property
     def oldest_version(self) -> int:
@@ -52,11 +56,23 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class Canary:
+    """A prompt, and the learner's log-probabilities of its tokens from the second on: see `rollout.canary`."""
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PushProof:
-    """What an engine says that it holds: its version, and `rollout.checksum` of every tensor, by Hugging Face name."""
+    """What an engine says that it holds: its version, and `rollout.checksum` of every tensor, by Hugging Face name.
+
+    `canary_logprobs`: of the canary, where it was asked about one.
+    """
 
     version: int
     checksums: Mapping[str, str]
+    canary_logprobs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

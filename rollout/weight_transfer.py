@@ -8,7 +8,7 @@ matrix for oneDNN and drops the original, so its own `compute_weight_checksums` 
 matrix is multiplied by the identity, which returns each of its elements exactly (one product is the element, all others
 add zero), fused projections are split into their Hugging Face parts, and padding is cut off. Equal checksums therefore
 mean that each product that the engine computes has the learner's factors. They don't prove the kernels' arithmetic:
-the learner sees that in the log-probability gap of every step.
+that is the canary's part (`rollout.canary`), which runs through the model's own forward pass.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ from dataclasses import dataclass
 
 import torch
 from safetensors import safe_open
+from vllm import SamplingParams
 from vllm.distributed.weight_transfer import WeightTransferEngine, WeightTransferEngineFactory
 from vllm.distributed.weight_transfer.base import WeightTransferInitInfo, WeightTransferUpdateInfo
 from vllm.model_executor.layers.linear import LinearBase
 from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
 from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead, VocabParallelEmbedding
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
+from vllm.v1.core.sched.output import NewRequestData, SchedulerOutput
+from vllm.v1.outputs import AsyncModelRunnerOutput
 
 from rollout.checksum import TIED_HEAD, checksum
+
+CANARY = "ferrotype-canary"
+"""Id of the one request that no scheduler knows."""
 
 
 def held_tensors(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
@@ -119,3 +125,40 @@ class WeightProof:
     def held_checksums(self) -> dict[str, str]:
         """`rollout.checksum` of each weight, by Hugging Face name."""
         return {name: checksum(tensor) for name, tensor in held_tensors(self.model_runner.model)}  # type: ignore[attr-defined]
+
+    def canary_logprobs(self, token_ids: list[int]) -> list[float]:
+        """log p of each token but the first under those before it, computed as a prompt's are.
+
+        Only on an engine that is paused with its caches cleared: its blocks are then nobody's, and the steps made here,
+        as vLLM's own warm-up makes them, come between no others. The requests in flight are resumed afterwards as if
+        this had not been.
+        """
+        groups = self.model_runner.kv_cache_config.kv_cache_groups  # type: ignore[attr-defined]
+        counts = [-(-len(token_ids) // group.kv_cache_spec.block_size) for group in groups]
+        # Block 0 is vLLM's placeholder.
+        places = [range(1 + sum(counts[:i]), 1 + sum(counts[: i + 1])) for i in range(len(counts))]
+        step, end = SchedulerOutput.make_empty(), SchedulerOutput.make_empty()
+        step.scheduled_new_reqs = [
+            NewRequestData(
+                req_id=CANARY,
+                prompt_token_ids=token_ids,
+                mm_features=[],
+                sampling_params=SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0),
+                pooling_params=None,
+                block_ids=tuple(map(list, places)),
+                num_computed_tokens=0,
+                lora_request=None,
+                prefill_token_ids=token_ids,
+            )
+        ]
+        step.num_scheduled_tokens = {CANARY: len(token_ids)}
+        step.total_num_scheduled_tokens = len(token_ids)
+        end.finished_req_ids = {CANARY}
+        try:
+            output = self.execute_model(step) or self.sample_tokens(None)  # type: ignore[attr-defined]
+        finally:
+            self.execute_model(end)  # type: ignore[attr-defined]
+        if isinstance(output, AsyncModelRunnerOutput):
+            output = output.get_output()
+        logprobs: list[float] = output.prompt_logprobs_dict[CANARY].logprobs[:, 0].tolist()
+        return logprobs

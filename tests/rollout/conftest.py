@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +13,27 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
 import torch
+from ray import cloudpickle
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from rollout.pool import RolloutPool
 from rollout.settings import RolloutSettings
 from rollout.types import Completion, GenerationRequest
+from trainer.grpo.forward import Abilities, canary_of
+
+# Read when Ray starts: a test may then send a function into an engine's process, to break it there.
+os.environ["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"
 
 EOS = 0
-SETTINGS = RolloutSettings(replicas=2, kv_cache_mb=64, max_num_seqs=16, push_deadline_seconds=30)
+SETTINGS = RolloutSettings(
+    replicas=2, kv_cache_mb=64, max_num_seqs=16, push_deadline_seconds=30,
+    heartbeat_seconds=0.5, suspect_seconds=3, dead_seconds=60,
+)  # fmt: skip
+TRANSPORTS = ["shm", "ipc", "nccl"][: 1 + min(2, torch.cuda.device_count())]
+"""Whatever of them can run here runs the same tests."""
+PLAIN_LLAMA = Abilities(shares_prompts=True, plain_head=True)
 
 
 def tiny_llama(seed: int, heads: int = 4) -> LlamaForCausalLM:
@@ -73,9 +88,15 @@ async def collect(pool: RolloutPool, wanted: list[GenerationRequest]) -> dict[st
 
 
 def engines() -> list[psutil.Process]:
-    """Engine processes that this test run started."""
-    children = psutil.Process().children(recursive=True)
-    return [p for p in children if "EngineCore" in p.name() and p.status() != psutil.STATUS_ZOMBIE]
+    """Engine processes of this test run's rollout actors; servers in other tests have engines as well."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = process.parent()
+            ours = parent is not None and "RolloutActor" in "".join(parent.cmdline())
+            if ours and "EngineCore" in process.name() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 @dataclass
@@ -90,8 +111,22 @@ class Stage:
 
     def push(self, model: LlamaForCausalLM, version: int) -> None:
         """Brings every replica to `model`, whatever the tests before did."""
-        report = self.run(self.pool.push(weights_of(model), version))
+        report = self.run(self.pool.push(weights_of(model), version, canary_of(model, PLAIN_LLAMA)))
         assert report.proved == (0, 1)
+
+    def inside(self, replica: int, work: Callable[[Any], Any]) -> Any:
+        """Runs `work(worker)` in the process of a replica's engine."""
+        # The engine's process can't import a test.
+        cloudpickle.register_pickle_by_value(sys.modules[work.__module__])
+
+        def send(actor: Any) -> Any:
+            llm = actor._engine._llm
+            # Ray runs this beside the actor's loop, which is also the task's that hands out vLLM's answers.
+            answers = asyncio.run_coroutine_threadsafe(llm.collective_rpc(work), llm.output_handler.get_loop())
+            return answers.result(timeout=30)
+
+        (answer,) = ray.get(self.pool._replicas[replica]._actor.__ray_call__.remote(send), timeout=60)
+        return answer
 
 
 @pytest.fixture(scope="session")
@@ -100,14 +135,19 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-@pytest.fixture(scope="session")
-def stage(cluster: None, runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+@pytest.fixture(scope="session", params=TRANSPORTS)
+def stage(
+    request: pytest.FixtureRequest, cluster: None, runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     folder: Path = tmp_path_factory.mktemp("model")
     old, new = tiny_llama(0), tiny_llama(1)
     old.save_pretrained(folder)
-    pool = runner.run(RolloutPool.start(folder, SETTINGS, EOS, version=1))
+    settings = SETTINGS.model_copy(
+        update={"transport": request.param, "gpus_per_replica": 0.2 if torch.cuda.is_available() else 0}
+    )
+    pool = runner.run(RolloutPool.start(folder, settings, EOS, version=1))
     yield Stage(pool, runner.run, old, new)
     runner.run(pool.close())
     torch.set_num_threads(threads)

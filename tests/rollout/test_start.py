@@ -26,7 +26,7 @@ def test_a_folder_that_is_no_model_is_named(cluster: None, runner: asyncio.Runne
 
 
 def test_a_transport_that_is_not_there_is_refused(cluster: None, runner: asyncio.Runner, tmp_path: Path) -> None:
-    with pytest.raises(TransportUnavailable, match='Set transport = "shm"'):
+    with pytest.raises(TransportUnavailable, match=r'needs 2 of them.*it sees \d.*Set rollout.transport = "shm"'):
         runner.run(RolloutPool.start(tmp_path, RolloutSettings(transport="nccl"), EOS))
 
 
