@@ -42,6 +42,8 @@ class TaskBank:
         from trainer.tasks.sampler import TaskSampler
 
         tasks = self.tasks(split)
+        if not tasks:
+            return ()
         sampler = TaskSampler(tasks, seed)
         chosen: dict[str, Task] = {}
         while len(chosen) < min(count, len(tasks)):
@@ -74,8 +76,12 @@ def build_bank(
     unseen_tasks_per_family: int = 12,
     unseen_family_tasks: int = 48,
     families: Sequence[Family] = FAMILIES,
+    max_difficulty: float = 1.0,
 ) -> TaskBank:
     """Draws a bank; the same arguments give the same bank. A family with fewer functions gives what it has.
+
+    Trained families above `max_difficulty` are left out: a small model learns nothing of what it can never solve.
+    Validation families get as many tasks as unseen ones.
 
     Which split a function belongs to does not depend on `seed`: no bank trains on what another one evaluates on.
     """
@@ -83,16 +89,19 @@ def build_bank(
         Split.TRAIN: train_per_family,
         Split.UNSEEN_TASKS: unseen_tasks_per_family,
         Split.UNSEEN_FAMILIES: unseen_family_tasks,
+        Split.VALIDATION: unseen_family_tasks,
     }
     tasks: dict[str, Task] = {}
     for family in families:
+        if family.split is Split.TRAIN and family.difficulty > max_difficulty:
+            continue
         for task in _draw_family(family, wanted, seed):
             tasks.setdefault(task.id, task)
     return TaskBank(tuple(tasks.values()), seed)
 
 
 def _draw_family(family: Family, wanted: dict[Split, int], seed: int) -> Iterable[Task]:
-    possible = [Split.UNSEEN_FAMILIES] if family.unseen else [Split.TRAIN, Split.UNSEEN_TASKS]
+    possible = [Split.TRAIN, Split.UNSEEN_TASKS] if family.split is Split.TRAIN else [family.split]
     left = {split: wanted[split] for split in possible}
     meanings: Counter[str] = Counter()
     drawn: dict[str, Task] = {}

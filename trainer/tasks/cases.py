@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import chain, count, islice
 from random import Random
 
 from reward_farm.problem import Case
@@ -18,6 +19,8 @@ from trainer.tasks.task import Task
 HIDDEN_CASES = 5
 INPUT_CANDIDATES = 60
 """Arguments drawn to choose the hidden cases from: enough that rare outcomes are nearly always among them."""
+SEVERAL = 4
+"""Elements from which on one case is as good as another."""
 _FAMILIES = {family.name: family for family in FAMILIES}
 
 
@@ -47,39 +50,68 @@ def with_fresh_cases(task: Task, salt: str) -> Task:
     return task if cases is None else replace(task, problem=replace(problem, cases=cases))
 
 
+def rotated(tasks: Sequence[Task], rotation: int) -> list[Task]:
+    """The tasks with the hidden inputs of a rotation: their own at 0, and where they are of no family.
+
+    Raises TaskBankError as `with_fresh_cases` does.
+    """
+    return [with_fresh_cases(task, f"rotation:{rotation}") if rotation else task for task in tasks]
+
+
+def more_cases(task: Task, number: int) -> tuple[Case, ...]:
+    """`number` cases of any inputs that the task's family draws; none if it has no family here."""
+    family = _FAMILIES.get(task.family) if task.draw else None
+    if family is None:
+        return ()
+    draft = family.make(Random(task.draw))
+    drawn = islice(_arguments(draft, Random(f"{task.id}:more")), number)
+    return tuple(Case(args, draft.oracle(*deepcopy(args))) for args in chain(draft.edges, drawn))
+
+
 def _fits(draft: Draft, task: Task) -> bool:
     problem = task.problem
-    alike = (draft.entry, tuple(draft.params.values()), draft.returns) == (
+    alike = (draft.entry, draft.asked_params, draft.asked(draft.returns)) == (
         problem.entry, problem.params, problem.returns
     )  # fmt: skip
     return alike and all(repr(draft.oracle(*deepcopy(case.args))) == repr(case.expected) for case in problem.cases)
 
 
 def _choose(draft: Draft, rng: Random) -> Iterator[Case]:
-    """Edges first, then inputs whose expected value is new, then others."""
+    """Edges first, then always an input whose expected value is rarest so far: each outcome is asked for alike.
+
+    Of those, one with several elements: it tells more wrong answers from the right one.
+    """
     seen: dict[str, Case] = {}
     for args in chain(draft.edges, islice(_arguments(draft, rng), INPUT_CANDIDATES)):
         seen.setdefault(repr(args), Case(args, draft.oracle(*deepcopy(args))))
     cases = list(seen.values())
-    chosen = cases[: max(1, min(len(draft.edges), HIDDEN_CASES - 2))]
-    rest = cases[len(chosen) :]
-    for fresh in (True, False):
-        for case in rest:
-            known = any(repr(case.expected) == repr(other.expected) for other in chosen)
-            if len(chosen) < HIDDEN_CASES and case not in chosen and known != fresh:
-                chosen.append(case)
-    yield from chosen
+    first = max(1, min(len(draft.edges), HIDDEN_CASES - 2))
+    asked = Counter(repr(case.expected) for case in cases[:first])
+    yield from cases[:first]
+    rest = [(repr(case.expected), case) for case in sorted(cases[first:], key=_size, reverse=True)]
+    for _ in range(min(HIDDEN_CASES - first, len(rest))):
+        expected, case = rest.pop(min(range(len(rest)), key=lambda place: asked[rest[place][0]]))
+        asked[expected] += 1
+        yield case
+
+
+def _size(case: Case) -> int:
+    """Elements and characters of its arguments, up to `SEVERAL`; numbers have none."""
+    return min(SEVERAL, sum(len(arg) for arg in case.args if isinstance(arg, (list, str))))
 
 
 def _arguments(draft: Draft, rng: Random) -> Iterator[Arguments]:
-    """Endless arguments; without `draft.inputs`, first the empty and the smallest."""
-    types = draft.params.values()
+    """Endless arguments; without `draft.inputs`, first the empty and the smallest, then every other at the bounds."""
+    types = draft.asked_params
     if draft.inputs is None:
         yield tuple(value(rng, each, draft.near, 0 if _is_collection(each) else None) for each in types)
         if not any(map(_is_collection, types)):
             yield tuple(value(rng, each, draft.near, 0) for each in types)
-    while True:
-        yield draft.inputs(rng) if draft.inputs else tuple(value(rng, each, draft.near) for each in types)
+    for number in count():
+        bounds = number % 2 == 0
+        yield (
+            draft.inputs(rng) if draft.inputs else tuple(value(rng, each, draft.near, bounds=bounds) for each in types)
+        )
 
 
 def _is_collection(rust_type: str) -> bool:

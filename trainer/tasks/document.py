@@ -27,11 +27,15 @@ class TaskDocument:
 
 
 def training_documents(
-    seed: int, count: int, chat_share: float = 0.2, families: Sequence[Family] = FAMILIES
+    seed: int,
+    count: int,
+    chat_share: float = 0.2,
+    families: Sequence[Family] = FAMILIES,
+    max_difficulty: float = 1.0,
 ) -> Iterator[TaskDocument]:
     """`count` solved training tasks, as code or (`chat_share` of them) as chat. One seed, one sequence."""
     rng = Random(f"documents:{seed}")
-    trained = [family for family in families if not family.unseen]
+    trained = [each for each in families if each.split is Split.TRAIN and each.difficulty <= max_difficulty]
     while count > 0:
         family = rng.choice(trained)
         draft = family.make(rng)

@@ -8,6 +8,7 @@ In the texts of a draft `$role` stands for a parameter and `$self` for the funct
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -15,6 +16,7 @@ from textwrap import dedent
 from typing import Any
 
 from reward_farm.problem import Value
+from trainer.tasks.task import Split
 
 Arguments = tuple[Value, ...]
 
@@ -39,6 +41,21 @@ class Draft:
     """Draws arguments; None draws any value of the parameters' types."""
     edges: tuple[Arguments, ...] = ()
     """Arguments that must be among the hidden inputs."""
+    generics: str = ""
+    """Of the function, as `<T: Ord + Copy>` or `<'a>`."""
+    concrete: Mapping[str, str] = field(default_factory=dict)
+    """The type that each type parameter has in the hidden cases."""
+
+    @property
+    def asked_params(self) -> tuple[str, ...]:
+        """Types of the parameters in the hidden cases."""
+        return tuple(map(self.asked, self.params.values()))
+
+    def asked(self, rust_type: str) -> str:
+        """A type of the signature, as the hidden cases have it: without lifetimes, type parameters filled in."""
+        for name, kind in self.concrete.items():
+            rust_type = re.sub(rf"\b{name}\b", kind, rust_type)
+        return re.sub(r"'\w+ ", "", rust_type)
 
     @property
     def meaning(self) -> str:
@@ -60,19 +77,19 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One kind of function. Nothing of an `unseen` family is trained on."""
+    """One kind of function. Of a `TRAIN` family some functions are kept from training; of any other, all."""
 
     name: str
     make: Callable[[Random], Draft]
     difficulty: float = 0.5
     """0 easy to 1 hard."""
     tags: tuple[str, ...] = field(default=())
-    unseen: bool = False
+    split: Split = Split.TRAIN
 
 
-def family(*tags: str, difficulty: float, unseen: bool = False) -> Callable[[Callable[[Random], Draft]], Family]:
+def family(*tags: str, difficulty: float, split: Split = Split.TRAIN) -> Callable[[Callable[[Random], Draft]], Family]:
     """Makes a `Family` of a function that draws drafts, named after it."""
-    return lambda make: Family(make.__name__, make, difficulty, tags, unseen)
+    return lambda make: Family(make.__name__, make, difficulty, tags, split)
 
 
 def rust(source: str) -> str:

@@ -20,10 +20,15 @@ WORDS = (
 CHARACTERS = "abcdeiorstuxyzAEBQZ0123579 .,!-?"
 
 
-def integer(rng: Random, int_type: str, near: Sequence[int] = ()) -> int:
-    """Between 0 (or -20, if signed) and 20; a third of the draws at the values `near` or next to them."""
+def integer(rng: Random, int_type: str, near: Sequence[int] = (), bounds: bool = False) -> int:
+    """Between 0 (or -20, if signed) and 20; half of the draws at the values `near` or next to them.
+
+    With `bounds`, all are at them or one above.
+    """
     low = -MAX_INTEGER if int_type in SIGNED else 0
-    if near and rng.random() < 0.35:
+    if near and bounds:
+        return max(low, rng.choice(near) + rng.choice((0, 0, 1)))
+    if near and rng.random() < 0.5:
         return max(low, rng.choice(near) + rng.choice((-1, 0, 0, 1)))
     return rng.randint(low, MAX_INTEGER)
 
@@ -52,13 +57,16 @@ def split_types(types: str) -> list[str]:
     return [*parts, types[start:].strip()]
 
 
-def value(rng: Random, rust_type: str, near: Sequence[int] = (), size: int | None = None) -> Value:
-    """Any small value of a type. With `size`, collections and strings have that length and numbers that value."""
+def value(
+    rng: Random, rust_type: str, near: Sequence[int] = (), size: int | None = None, bounds: bool = False
+) -> Value:
+    """Any small value of a type. With `size`, collections and strings have that length and numbers that value; with
+    `bounds`, integers are `near` values or one above."""
     inner = rust_type.partition("<")[2].removesuffix(">")
     if rust_type.startswith("&["):
         inner = rust_type[2:-1]
     if rust_type in INTEGERS:
-        return integer(rng, rust_type, near) if size is None else size
+        return integer(rng, rust_type, near, bounds) if size is None else size
     if rust_type == "f64":
         return rng.randint(-40, 40) / 4 if size is None else float(size)
     if rust_type == "bool":
@@ -68,11 +76,11 @@ def value(rng: Random, rust_type: str, near: Sequence[int] = (), size: int | Non
     if rust_type in ("&str", "String"):
         return text(rng) if size is None else rng.choice(CHARACTERS.replace(" ", "")) * size
     if rust_type.startswith("("):
-        return tuple(value(rng, part, near, size) for part in split_types(rust_type[1:-1]))
+        return tuple(value(rng, part, near, size, bounds) for part in split_types(rust_type[1:-1]))
     if rust_type.startswith("Option<"):
         empty = rng.random() < 0.3 if size is None else size == 0
-        return None if empty else value(rng, inner, near)
+        return None if empty else value(rng, inner, near, bounds=bounds)
     if rust_type.startswith(("Vec<", "&[")):
         length = rng.randint(1, MAX_ITEMS) if size is None else size
-        return [value(rng, inner, near) for _ in range(length)]
+        return [value(rng, inner, near, bounds=bounds) for _ in range(length)]
     raise ValueError(f"no random values are known for the Rust type {rust_type}: give the draft its own `inputs`")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from reward_farm.problem import Case, Err, Ok, Problem, Value
-from trainer.tasks.task import Split, Task
+from trainer.tasks.task import Form, Split, Task
 
 SCHEMA = 1
 """Raised when a line's meaning changes; older files are then refused instead of misread."""
@@ -41,6 +41,10 @@ class TaskRecord(BaseModel):
     difficulty: float
     tags: tuple[str, ...]
     draw: str = ""
+    assertions: str = ""
+    form: Form = Form.COMPLETE
+    suffix: str = ""
+    answer: str = ""
 
 
 def dump_task(task: Task) -> str:
@@ -60,6 +64,10 @@ def dump_task(task: Task) -> str:
         difficulty=task.difficulty,
         tags=task.tags,
         draw=task.draw,
+        assertions=problem.assertions,
+        form=task.form,
+        suffix=task.suffix,
+        answer=task.answer,
     ).model_dump_json()
 
 
@@ -74,10 +82,13 @@ def load_task(line: str) -> Task:
         prompt=record.prompt,
         instruction=record.instruction,
         reference=record.reference,
-        problem=Problem(record.entry, record.params, record.returns, cases),
+        problem=Problem(record.entry, record.params, record.returns, cases, record.assertions),
         difficulty=record.difficulty,
         tags=record.tags,
         draw=record.draw,
+        form=record.form,
+        suffix=record.suffix,
+        answer=record.answer,
     )
 
 

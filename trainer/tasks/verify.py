@@ -40,14 +40,14 @@ class VerifyReport:
 def verify(tasks: Iterable[Task], judge_many: JudgeMany) -> VerifyReport:
     """Judges the reference of each task, e.g. `verify(bank.all, judge.judge)` with a `reward_farm.judge.Judge`."""
     tasks = tuple(tasks)
-    verdicts = judge_many([Submission(task.id, task.prompt + task.reference, task.problem) for task in tasks])
+    verdicts = judge_many([Submission(task.id, task.solved, task.problem) for task in tasks])
     pairs = list(zip(tasks, verdicts, strict=True))
     rewards = [verdict.reward.total for verdict in verdicts if isinstance(verdict, Scored)]
     return VerifyReport(
         judged=len(tasks),
         by_family=Counter(task.family for task in tasks),
         failures=tuple(
-            Failure(task.id, reason, task.prompt + task.reference)
+            Failure(task.id, reason, task.solved)
             for task, verdict in pairs
             if (reason := _complaint(verdict)) is not None
         ),

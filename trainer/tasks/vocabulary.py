@@ -28,6 +28,22 @@ PARAMETER_NAMES = {
     "default": ("default", "fallback"),
     "a": ("a", "left", "first", "lhs"),
     "b": ("b", "right", "second", "rhs"),
+    "grid": ("grid", "matrix", "rows", "table"),
+    "edges": ("edges", "links", "roads"),
+    "size": ("size", "count", "nodes"),
+    "start": ("start", "from", "source"),
+    "end": ("end", "goal", "to"),
+    "year": ("year", "y"),
+    "month": ("month", "m"),
+    "day": ("day", "d"),
+    "time": ("time", "clock", "text"),
+    "seconds": ("seconds", "secs", "total"),
+    "commands": ("commands", "events", "steps"),
+    "shift": ("shift", "by", "offset"),
+    "base": ("base", "radix"),
+    "balance": ("balance", "funds", "money"),
+    "changes": ("changes", "moves", "bookings"),
+    "owned": ("owned", "buffer", "stack"),
 }
 """Names by role."""
 

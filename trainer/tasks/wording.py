@@ -40,8 +40,8 @@ class Wording:
 
 def split_of(family: Family, draft: Draft) -> Split:
     """Decided by what the function means: renaming a parameter or rephrasing never moves a task between splits."""
-    if family.unseen:
-        return Split.UNSEEN_FAMILIES
+    if family.split is not Split.TRAIN:
+        return family.split
     digest = hashlib.sha256(draft.meaning.encode()).digest()
     unseen = int.from_bytes(digest[:4], "big") < UNSEEN_SHARE * 2**32
     return Split.UNSEEN_TASKS if unseen else Split.TRAIN
@@ -54,15 +54,15 @@ def phrase(draft: Draft, rng: Random, style: int | None = None) -> Wording:
     if style is None:
         style = 0 if rng.random() < PREFERRED_STYLE else rng.randrange(len(draft.bodies))
     params = ", ".join(f"{names[role]}: {rust_type}" for role, rust_type in draft.params.items())
-    signature = f"{draft.entry}({params}) -> {draft.returns}"
+    signature = f"{draft.entry}{draft.generics}({params}) -> {draft.returns}"
     fill = {**names, "self": draft.entry}
     body = "\n".join(map(_break_chain, Template(draft.bodies[style]).substitute(fill).splitlines()))
     return Wording(
         prompt=f"/// {Template(doc).substitute(fill)}\npub fn {signature} {{",
         instruction=_instruction(draft, doc, signature, names, rng),
         reference=f"\n{indent(body, '    ')}\n}}\n",
-        params=tuple(draft.params.values()),
-        returns=draft.returns,
+        params=draft.asked_params,
+        returns=draft.asked(draft.returns),
     )
 
 

@@ -30,8 +30,8 @@ def test_the_same_seed_builds_the_same_bank(bank: TaskBank) -> None:
 def test_every_family_is_in_its_split(bank: TaskBank) -> None:
     trained = Counter(task.family for task in bank.tasks(Split.TRAIN))
     unseen = Counter(task.family for task in bank.tasks(Split.UNSEEN_FAMILIES))
-    assert set(unseen) == {family.name for family in FAMILIES if family.unseen}
-    assert set(trained) == {family.name for family in FAMILIES if not family.unseen}
+    assert set(unseen) == {family.name for family in FAMILIES if family.split is Split.UNSEEN_FAMILIES}
+    assert set(trained) == {family.name for family in FAMILIES if family.split is Split.TRAIN}
     assert min(trained.values()) == min(unseen.values()) == 12
     assert len(trained) >= 25 and len(unseen) >= 5
     assert len(bank.tasks(Split.UNSEEN_TASKS)) >= 200
@@ -40,7 +40,7 @@ def test_every_family_is_in_its_split(bank: TaskBank) -> None:
 def test_nothing_evaluated_on_is_trained_on(bank: TaskBank) -> None:
     """Neither by this bank, nor by another seed's, nor by the training documents."""
     held_out = {prompt_hash(task.prompt) for task in bank.all if task.split is not Split.TRAIN}
-    unseen_families = {family.name for family in FAMILIES if family.unseen}
+    unseen_families = {family.name for family in FAMILIES if family.split is Split.UNSEEN_FAMILIES}
     documents = list(training_documents(seed=9, count=20_000))
     trained = {prompt_hash(task.prompt) for seed in (3, 5) for task in build_bank(seed, 12, 6, 12).tasks(Split.TRAIN)}
     trained |= {prompt_hash(document.prompt) for document in documents}

@@ -90,7 +90,7 @@ def test_prompts_are_a_doc_comment_and_an_open_signature() -> None:
     for family, task in _drawn(5):
         doc, signature = task.prompt.split("\n")
         assert re.fullmatch(r"/// [A-Z][a-z]+ .*\.", doc), doc
-        assert re.fullmatch(rf"pub fn {task.problem.entry}\(.+\) -> .+ {{", signature), signature
+        assert re.fullmatch(rf"pub fn {task.problem.entry}(<.+>)?\(.+\) -> .+ {{", signature), signature
         assert task.reference.startswith("\n    ") and task.reference.endswith("\n}\n")
         assert task.instruction.startswith("Write a Rust function") and "$" not in task.prompt + task.instruction
         assert len(task.problem.cases) == 5, family

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from trainer.tasks.families import (
+    algorithms,
     arithmetic,
     characters,
     chars,
+    dates,
+    generics,
+    graphs,
     maps,
+    matrices,
     neighbours,
     numbers,
     options,
@@ -16,7 +21,9 @@ from trainer.tasks.families import (
     ranges,
     search,
     slices,
+    states,
     strings,
+    types,
     words,
 )
 from trainer.tasks.family import Family
@@ -24,5 +31,6 @@ from trainer.tasks.family import Family
 MODULES = (
     slices, pipelines, search, order, neighbours, characters, strings, chars,
     words, numbers, arithmetic, ranges, pairs, options, maps,
+    matrices, graphs, dates, states, types, generics, algorithms,
 )  # fmt: skip
 FAMILIES: tuple[Family, ...] = tuple(family for module in MODULES for family in module.FAMILIES)

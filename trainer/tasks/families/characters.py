@@ -6,6 +6,7 @@ from random import Random
 
 from trainer.tasks.family import Draft, family, rust
 from trainer.tasks.inputs import CHARACTERS
+from trainer.tasks.task import Split
 from trainer.tasks.vocabulary import char_class
 
 
@@ -139,7 +140,7 @@ def replace_chars(rng: Random) -> Draft:
     )
 
 
-@family("strings", "chars", "search", "option", difficulty=0.5, unseen=True)
+@family("strings", "chars", "search", "option", difficulty=0.5, split=Split.UNSEEN_FAMILIES)
 def find_char(rng: Random) -> Draft:
     p = char_class(rng)
     word, reverse, step = rng.choice((("first", "", 1), ("last", "rev().", -1)))

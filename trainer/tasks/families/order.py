@@ -8,6 +8,7 @@ from typing import Any
 
 from trainer.tasks.family import Draft, Variant, family
 from trainer.tasks.inputs import integer
+from trainer.tasks.task import Split
 from trainer.tasks.vocabulary import INTEGERS
 
 
@@ -155,7 +156,7 @@ def two_of_slice(rng: Random) -> Draft:
     )
 
 
-@family("slices", "order", "option", difficulty=0.85, unseen=True)
+@family("slices", "order", "option", difficulty=0.85, split=Split.UNSEEN_FAMILIES)
 def ranked(rng: Random) -> Draft:
     t = rng.choice(INTEGERS)
     index, ordinal = rng.choice(((1, "second"), (2, "third"), (3, "fourth"), (4, "fifth")))

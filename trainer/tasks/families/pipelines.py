@@ -10,6 +10,7 @@ from random import Random
 
 from trainer.tasks.families.search import EXTREMES
 from trainer.tasks.family import Arguments, Draft, family, rust
+from trainer.tasks.task import Split
 from trainer.tasks.vocabulary import INTEGERS, mapping, predicate
 
 
@@ -160,7 +161,7 @@ def sum_map_where(rng: Random) -> Draft:
     )
 
 
-@family("slices", "filter", "extreme", difficulty=0.6, unseen=True)
+@family("slices", "filter", "extreme", difficulty=0.6, split=Split.UNSEEN_FAMILIES)
 def extreme_where(rng: Random) -> Draft:
     t = rng.choice(INTEGERS)
     p = predicate(rng, t)
@@ -180,7 +181,7 @@ def extreme_where(rng: Random) -> Draft:
     )
 
 
-@family("slices", "filter", "product", difficulty=0.6, unseen=True)
+@family("slices", "filter", "product", difficulty=0.6, split=Split.UNSEEN_FAMILIES)
 def product_where(rng: Random) -> Draft:
     t = rng.choice(INTEGERS)
     p = predicate(rng, t)
@@ -199,7 +200,7 @@ def product_where(rng: Random) -> Draft:
     )
 
 
-@family("slices", "filter", "order", difficulty=0.75, unseen=True)
+@family("slices", "filter", "order", difficulty=0.75, split=Split.UNSEEN_FAMILIES)
 def sorted_where(rng: Random) -> Draft:
     t = rng.choice(INTEGERS)
     p = predicate(rng, t)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from trainer.tasks.family import Draft, family
+from trainer.tasks.task import Split
 from trainer.tasks.vocabulary import UNSIGNED, mapping, predicate
 
 
@@ -52,7 +53,7 @@ def over_range(rng: Random) -> Draft:
     return rng.choice(drafts)
 
 
-@family("numbers", "ranges", "filter", difficulty=0.5, unseen=True)
+@family("numbers", "ranges", "filter", difficulty=0.5, split=Split.UNSEEN_FAMILIES)
 def keep_range(rng: Random) -> Draft:
     t = rng.choice(UNSIGNED)
     p = predicate(rng, t)

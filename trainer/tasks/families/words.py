@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from trainer.tasks.family import Arguments, Draft, Variant, family
+from trainer.tasks.task import Split
 from trainer.tasks.vocabulary import Predicate
 
 
@@ -124,7 +125,7 @@ def keep_words(rng: Random) -> Draft:
     )
 
 
-@family("words", "logic", difficulty=0.45, unseen=True)
+@family("words", "logic", difficulty=0.45, split=Split.UNSEEN_FAMILIES)
 def check_words(rng: Random) -> Draft:
     p = word_property(rng)
     source = rng.choice(SOURCES)
@@ -179,7 +180,7 @@ def map_words(rng: Random) -> Draft:
     )
 
 
-@family("words", "map", "join", difficulty=0.85, unseen=True)
+@family("words", "map", "join", difficulty=0.85, split=Split.UNSEEN_FAMILIES)
 def join_changed(rng: Random) -> Draft:
     source = rng.choice(SOURCES)
     mark, name = rng.choice(MARKS)
