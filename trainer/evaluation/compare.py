@@ -6,8 +6,9 @@ Pairing takes the tasks' difficulty out of the comparison, which separate interv
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
@@ -19,6 +20,15 @@ from trainer.tasks.task import Split
 
 COMPARED = ("parse_rate", "compile_rate", "pass_rate", "reward")
 """Figures that every task has, and so can be paired."""
+
+
+class Standing(StrEnum):
+    """What became of a task between two evaluations, by its one representative answer on each side."""
+
+    FIXED = "fixed"
+    BROKEN = "broken"
+    BOTH_FAIL = "both fail"
+    BOTH_PASS = "both pass"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,32 @@ def compare(before: Iterable[Sample], after: Iterable[Sample], settings: Evaluat
             )
             comparisons.append(Comparison(figure, split, mode, difference))
     return comparisons
+
+
+def representatives(samples: Iterable[Sample]) -> dict[str, Sample]:
+    """One judged answer of each task: the greedy one, or the first that was sampled."""
+    chosen: dict[str, Sample] = {}
+    for sample in samples:
+        if sample.scored is not None and sample.index == 0 and sample.mode is not Mode.ALONE:
+            earlier = chosen.get(sample.task)
+            if earlier is None or (earlier.mode is not Mode.GREEDY and sample.mode is Mode.GREEDY):
+                chosen[sample.task] = sample
+    return chosen
+
+
+def standings(before: Mapping[str, Sample], after: Mapping[str, Sample]) -> dict[str, Standing]:
+    """Of each task that both sides have a representative of."""
+    return {task: _standing(_passed(before[task]), _passed(after[task])) for task in before.keys() & after.keys()}
+
+
+def _standing(before: bool, after: bool) -> Standing:
+    if before:
+        return Standing.BOTH_PASS if after else Standing.BROKEN
+    return Standing.FIXED if after else Standing.BOTH_FAIL
+
+
+def _passed(sample: Sample) -> bool:
+    return sample.scored is not None and sample.scored.passed
 
 
 def _task_means(samples: Iterable[Sample]) -> dict[tuple[Split, Mode, str], Sequence[float]]:

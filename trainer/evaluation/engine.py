@@ -18,6 +18,7 @@ from rollout.pool import RolloutPool
 from rollout.settings import RolloutSettings
 from rollout.types import Completion, GenerationRequest
 from trainer.evaluation.errors import EvaluationError
+from trainer.evaluation.evaluation import ModelFacts
 
 
 class CheckpointEngine:
@@ -67,6 +68,12 @@ def checkpoint_sha256(checkpoint_dir: Path) -> str:
         except OSError as error:
             raise EvaluationError(f"{checkpoint_dir} is no whole checkpoint: {path.name}: {error.strerror}.") from error
     return digest.hexdigest()
+
+
+def model_facts(checkpoint_dir: Path) -> ModelFacts:
+    """What a result says of the checkpoint beside its hash; `checkpoint_sha256` comes first, and tells bad folders."""
+    tokenizer = hashlib.sha256((checkpoint_dir / "tokenizer.json").read_bytes()).hexdigest()
+    return ModelFacts(tokenizer_sha256=tokenizer, bytes=sum(path.stat().st_size for path in _shards(checkpoint_dir)))
 
 
 def checkpoint_weights(checkpoint_dir: Path) -> dict[str, torch.Tensor]:

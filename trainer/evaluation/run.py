@@ -10,17 +10,19 @@ from pathlib import Path
 from reward_farm.pool import RewardFarm
 from reward_farm.problem import Submission
 from reward_farm.settings import FarmSettings
-from reward_farm.toolchain import find_toolchain
 from reward_farm.verdict import Verdict
 from rollout.settings import RolloutSettings
-from trainer.evaluation.engine import CheckpointEngine, checkpoint_sha256
+from trainer.evaluation.answers import sampled_by
+from trainer.evaluation.engine import CheckpointEngine, checkpoint_sha256, model_facts
 from trainer.evaluation.errors import EvaluationError
 from trainer.evaluation.evaluation import Evaluation
-from trainer.evaluation.evaluator import IN_FLIGHT, Progress, evaluate
+from trainer.evaluation.evaluator import IN_FLIGHT, Progress, Subject, evaluate
+from trainer.evaluation.judge_words import describe_judge
 from trainer.evaluation.sample import Identity
 from trainer.evaluation.settings import EvaluationSettings
 from trainer.grpo.codec import Codec
 from trainer.tasks.bank import TaskBank
+from trainer.tasks.cases import rotated
 from trainer.tasks.task import Split, Task
 
 
@@ -54,12 +56,9 @@ async def evaluate_checkpoints(
     try:
         return {
             label: await evaluate(
-                label,
-                path,
-                identities[label],
+                Subject(label, str(path), identities[label], model=model_facts(path)),
                 tasks,
-                codec=codecs[label],
-                generate=partial(engine.generate, path),
+                answers=sampled_by(partial(engine.generate, path), codecs[label], settings.max_tokens),
                 judge=partial(_judge_as, farm, label),
                 settings=settings,
                 out_dir=out_dir,
@@ -85,13 +84,5 @@ def choose_tasks(bank: TaskBank, settings: EvaluationSettings) -> list[Task]:
         Split.UNSEEN_FAMILIES: settings.unseen_tasks,
         Split.TRAIN: settings.train_tasks,
     }
-    return [task for split, count in wanted.items() for task in bank.sample(split, count, settings.seed)]
-
-
-def describe_judge(settings: FarmSettings) -> str:
-    """What a verdict depends on besides the completion, in words.
-
-    Raises:
-        RustcMissing: there is no usable rustc.
-    """
-    return f"{find_toolchain(settings).version}, edition {settings.edition}, {settings.weights!r}"
+    chosen = [task for split, count in wanted.items() for task in bank.sample(split, count, settings.seed)]
+    return rotated(chosen, settings.rotation)

@@ -7,7 +7,7 @@ would make every interval too narrow. Pure numpy, seeded; never reads files and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import comb, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -71,15 +71,26 @@ def ratio_intervals(
     tasks = len(sums_T_F)
     if tasks == 0:
         return [None] * sums_T_F.shape[1]
+    if tasks == 1:  # every draw is the task itself, and there are as many such groups as small families
+        return [
+            Interval(float(total / count), float(total / count), "cluster bootstrap") if count else None
+            for total, count in zip(sums_T_F[0], counts_T_F[0], strict=True)
+        ]
     drawn_B_T = np.random.default_rng(seed).multinomial(tasks, np.full(tasks, 1 / tasks), size=resamples)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratios_B_F = (drawn_B_T @ sums_T_F) / (drawn_B_T @ counts_T_F)
     tail = (1 - confidence) / 2
+    tails = (tail, 1 - tail)
+    bounds_2_F = np.full((2, ratios_B_F.shape[1]), np.nan)
+    # A draw of nothing but tasks without the figure is 0/0; of figures without such draws, all are sorted at once.
+    whole_F = ~np.isnan(ratios_B_F).any(axis=0)
+    if whole_F.any():
+        bounds_2_F[:, whole_F] = np.quantile(ratios_B_F[:, whole_F], tails, axis=0)
+    for column in np.flatnonzero(~whole_F & counts_T_F.any(axis=0)):
+        bounds_2_F[:, column] = np.nanquantile(ratios_B_F[:, column], tails)
     return [
-        Interval(float(np.nanquantile(ratios, tail)), float(np.nanquantile(ratios, 1 - tail)), "cluster bootstrap")
-        if counts.any()
-        else None
-        for ratios, counts in zip(ratios_B_F.T, counts_T_F.T, strict=True)
+        Interval(float(low), float(high), "cluster bootstrap") if counts.any() else None
+        for (low, high), counts in zip(bounds_2_F.T, counts_T_F.T, strict=True)
     ]
 
 
@@ -102,6 +113,13 @@ def sign_flip_p(differences_T: Floats, *, seed: int = 0) -> float:
         for _ in range(FLIPS // DRAW_CHUNK)
     )
     return (extreme + 1) / (FLIPS + 1)
+
+
+def mcnemar_p(fixed: int, broken: int) -> float:
+    """Two-sided p-value that a task is as likely to be fixed as broken (McNemar 1947, exact by the binomial)."""
+    changed = fixed + broken
+    tail = sum(comb(changed, count) for count in range(min(fixed, broken) + 1)) / 2**changed
+    return min(1.0, 2 * tail)
 
 
 def paired_difference(

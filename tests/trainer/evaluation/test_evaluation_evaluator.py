@@ -14,10 +14,11 @@ from reward_farm.settings import FarmSettings
 from reward_farm.verdict import InfraFault, Verdict
 from rollout.types import Completion, GenerationRequest, VersionSpan
 from trainer.corpus.tokenizer import train_tokenizer
+from trainer.evaluation.answers import sampled_by
 from trainer.evaluation.errors import TooManyFaults
 from trainer.evaluation.evaluation import Evaluation, load_evaluation
-from trainer.evaluation.evaluator import evaluate
-from trainer.evaluation.journal import CHUNK, read_samples
+from trainer.evaluation.evaluator import Subject, evaluate
+from trainer.evaluation.journal import read_samples
 from trainer.evaluation.sample import Identity, Mode, plan_samples
 from trainer.evaluation.settings import EvaluationSettings
 from trainer.grpo.codec import Codec
@@ -41,7 +42,7 @@ class Playback:
             wrong = "\n    Default::default()\n}\n"
             unresolved = "\n    undefined_name\n}\n"
             answers = (plan.task.reference, wrong, unresolved, "\n    let = ;;)\n")
-            self.texts[plan.key] = plan.task.reference if plan.mode is Mode.GREEDY else answers[plan.index]
+            self.texts[plan.text_key] = plan.task.reference if plan.mode is Mode.GREEDY else answers[plan.index]
 
     async def generate(self, requests: Sequence[GenerationRequest]) -> AsyncIterator[Completion]:
         for number, request in enumerate(requests):
@@ -94,12 +95,9 @@ def run(
     def run(playback: Playback, judge: Callable[..., Awaitable[Verdict]] = judge) -> Evaluation:
         return asyncio.run(
             evaluate(
-                "played",
-                Path("checkpoint"),
-                IDENTITY,
+                Subject("played", "checkpoint", IDENTITY),
                 tasks,
-                codec=codec,
-                generate=playback.generate,
+                answers=sampled_by(playback.generate, codec, SETTINGS.max_tokens),
                 judge=judge,
                 settings=SETTINGS,
                 out_dir=tmp_path,
@@ -133,12 +131,12 @@ def test_rates_are_exactly_those_of_the_completions(run, codec, tasks, tmp_path:
 def test_killed_half_way_it_makes_only_what_is_missing(run, codec, tasks, tmp_path: Path):
     whole = run(Playback(codec, tasks))
     (tmp_path / "played.json").unlink()
-    path = tmp_path / "played.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join(lines[:7]) + lines[7][:-30])
+    for name, kept in (("played.jsonl", 7), ("played.generations.jsonl", 9)):
+        lines = (tmp_path / name).read_bytes().splitlines(keepends=True)
+        (tmp_path / name).write_bytes(b"".join(lines[:kept]) + lines[kept][:-30])
     second = Playback(codec, tasks)
     again = run(second)
-    assert len(second.asked) == 13
+    assert len(second.asked) == 11
     assert again.reused_samples == 7
     assert again.groups == whole.groups
     third = Playback(codec, tasks)
@@ -151,10 +149,10 @@ def test_an_engine_that_dies_leaves_what_was_judged(run, codec, tasks, tmp_path:
     with pytest.raises(RuntimeError, match="the engine is gone"):
         run(dying)
     kept = read_samples(tmp_path / "played.jsonl")
-    assert len(kept) <= 9 < CHUNK
+    assert len(kept) <= 9
     living = Playback(codec, tasks)
     run(living)
-    assert len(living.asked) == 20 - len(kept)
+    assert len(living.asked) == 20 - 9
 
 
 def test_faults_are_counted_tried_again_and_never_zeros(run, codec, tasks, judge, tmp_path: Path):
@@ -167,9 +165,14 @@ def test_faults_are_counted_tried_again_and_never_zeros(run, codec, tasks, judge
     assert evaluation.faults == {"disk full": 1}
     greedy = evaluation.group(Split.UNSEEN_TASKS, Mode.GREEDY)
     assert (greedy.samples, greedy.faults, greedy.figures["pass_rate"].value) == (1, 1, 1.0)
-    mended = Playback(codec, tasks)
-    assert run(mended).faults == {}
-    assert mended.asked == list(broken)
+    mended, judged = Playback(codec, tasks), []
+
+    async def counting(submission: Submission) -> Verdict:
+        judged.append(submission.id)
+        return await judge(submission)
+
+    assert run(mended, counting).faults == {}
+    assert (mended.asked, judged) == ([], list(broken))
 
     broken |= {plan.key for plan in plan_samples(tasks, SETTINGS, IDENTITY)}
     (tmp_path / "played.jsonl").unlink()

@@ -50,6 +50,7 @@ def test_every_figure_is_the_mean_that_it_says():
         # Style counts on the two completions that compile.
         "iterator_rate": 1.0,
         "result_option_rate": 0.0,
+        "error_handling_rate": 0.0,
         "documented_rate": 0.5,
         "panics": 1.5,
         "complexity": 2.0,
