@@ -26,7 +26,11 @@ def group_advantages(
         name: `mean_std`, reward minus mean, over the (population) standard deviation: GRPO (Shao et al. 2024, arXiv
             2402.03300). `mean`, reward minus mean: Dr. GRPO (Liu et al. 2025, arXiv 2503.20783), which showed that the
             division favours tasks that are nearly solved or nearly hopeless. `leave_one_out`, reward minus the mean of
-            the others: RLOO (Ahmadian et al. 2024, arXiv 2402.14740), an unbiased baseline.
+            the others: RLOO (Ahmadian et al. 2024, arXiv 2402.14740), an unbiased baseline. `max_rl`, reward minus
+            mean, over the mean: MaxRL (Tajwar et al. 2026, arXiv 2602.02710). Where rewards are 0 or 1, its gradient's
+            expectation is that of log p(success) with the series -(1-p)^k / k broken off after G - 1 terms, and hard
+            tasks weigh more; for our graded rewards it is the same formula, of which the paper proves nothing. Rewards
+            must not be negative.
     """
     advantages_G = np.zeros(len(rewards_G))
     valid = rewards_G[valid_G]
@@ -35,6 +39,8 @@ def group_advantages(
     centred = valid - valid.mean()
     if name == "mean_std":
         centred /= valid.std() + SMALLEST_SPREAD
+    elif name == "max_rl":
+        centred /= valid.mean()
     elif name == "leave_one_out":
         centred *= len(valid) / (len(valid) - 1)
     advantages_G[valid_G] = centred

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
+from ray.exceptions import RayActorError, RayError
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from ray.rllib.core import COMPONENT_LEARNER_GROUP, DEFAULT_MODULE_ID
@@ -31,11 +33,13 @@ from rollout.errors import NoHealthyReplica, PushFailed, ReplicaDied
 from rollout.pool import RolloutPool
 from rollout.settings import RolloutSettings
 from rollout.types import PushReport
+from trainer.adapter import Adapter
 from trainer.checkpoint import load_checkpoint
+from trainer.grpo.asking import Asking
 from trainer.grpo.batch import rows_of, to_columns
 from trainer.grpo.codec import Codec
 from trainer.grpo.collector import Collector, Cursor
-from trainer.grpo.errors import RolloutStalled
+from trainer.grpo.errors import LearnerDied, RolloutStalled
 from trainer.grpo.group import Group
 from trainer.grpo.learner import ITERATION, GRPOLearner
 from trainer.grpo.loop_thread import LoopThread
@@ -54,9 +58,19 @@ CLOSING_SECONDS = 30.0
 
 LEARNER_FIGURES = (
     "loss", "grad_norm", "learning_rate", "skipped_updates", "micro_batches", "token_budget", "trained_tokens",
-    "entropy", "clip_fraction", "logprob_gap_mean", "logprob_gap_max", "ratio_p01", "ratio_p50", "ratio_p99",
+    "entropy", "kl", "clip_fraction", "masked_fraction", "logprob_gap_mean", "logprob_gap_max",
+    "ratio_p01", "ratio_p50", "ratio_p99",
 )  # fmt: skip
 """What the learner logs of a step, beside RLlib's own figures."""
+
+
+def adapter_of(settings: GrpoSettings) -> Adapter | None:
+    """The adapter that is trained, or None where all weights are."""
+    if not settings.lora_rank:
+        return None
+    targets = settings.lora_targets
+    named = targets if isinstance(targets, str) else tuple(targets)
+    return Adapter(settings.lora_rank, settings.lora_alpha, named, settings.seed)
 
 
 class GRPOConfig(AlgorithmConfig):
@@ -125,6 +139,9 @@ class GRPOConfig(AlgorithmConfig):
     def services(self, *, rollout: RolloutSettings, farm: FarmSettings) -> GRPOConfig:
         """The engines that sample, and the farm that judges."""
         self.rollout, self.farm = rollout, farm
+        if rollout.transport == "nccl":
+            # Ray gives engines the GPUs from the first on, and knows nothing of the one that its driver takes.
+            self.local_gpu_idx = torch.cuda.device_count() - 1
         return self
 
     @property
@@ -137,9 +154,13 @@ class GRPOConfig(AlgorithmConfig):
             module_class=CausalLMModule,
             model_config={
                 "policy_dir": str(self.policy_dir),
-                "reference_dir": str(self.first_dir) if self.grpo.kl_coefficient else None,
+                "start_dir": str(self.first_dir),
+                "reference": self.grpo.kl_coefficient > 0,
+                "adapter": adapter_of(self.grpo),
                 "policy_loader": self.policy_loader,
                 "temperature": self.grpo.temperature,
+                "gradient_checkpointing": self.grpo.gradient_checkpointing,
+                "bf16": self.grpo.bf16,
             },
         )
 
@@ -151,7 +172,13 @@ class GRPOConfig(AlgorithmConfig):
 
 
 class GRPO(Algorithm):
-    """See the module. `version` is the policy version that the sampler serves; `groups` are the last step's."""
+    """See the module. `version`: the policy version that the sampler serves.
+
+    `groups`, `record`, `events`: of the last step; the groups that it gave up come last; what became of replicas.
+    """
+
+    learner_group: Any
+    """RLlib's, which its `setup` makes."""
 
     @classmethod
     def get_default_config(cls) -> GRPOConfig:
@@ -160,14 +187,16 @@ class GRPO(Algorithm):
     def setup(self, config: GRPOConfig) -> None:
         self.version: int = self.config.version
         self.groups: list[Group] = []
+        self.events: list[str] = []
+        self.record: dict[str, float] = {}
         self._settings: GrpoSettings = self.config.grpo
         self._loop = LoopThread("grpo-collector")
         try:
             super().setup(config)
-            self._codec = Codec(self.config.first_dir)
+            self._asking = Asking(Codec(self.config.first_dir), self._settings.prompts)
             self._loop.run(self._open_services(), self.config.rollout.start_deadline_seconds)
-            if self.version:
-                self._push(self.version)
+            # Also the weights that the engines came up with: what they compute is proved before anything is sampled.
+            self._push(self.version)
         except BaseException:
             self.cleanup()
             raise
@@ -177,14 +206,14 @@ class GRPO(Algorithm):
         from reward_farm.pool import RewardFarm
 
         self._farm = RewardFarm(self.config.farm)
-        self._pool = await RolloutPool.start(self.config.first_dir, self.config.rollout, self._codec.eos_token_id)
+        self._pool = await RolloutPool.start(self.config.first_dir, self.config.rollout, self._asking.eos_token_id)
         self._collector = self._new_collector(self.config.cursor)
 
     def _new_collector(self, cursor: Cursor) -> Collector:
         return Collector(
             sampler=self._pool,
             farm=self._farm,
-            codec=self._codec,
+            asking=self._asking,
             tasks=self.config.tasks,
             settings=self._settings,
             version=self.version,
@@ -198,19 +227,25 @@ class GRPO(Algorithm):
     def training_step(self) -> None:
         """One policy version: wait for the groups, one optimizer step, push, free the slots."""
         started = time.perf_counter()
-        self.groups = self._take()
+        groups = self._take()
+        if self.config.rollout.transport == "ipc" and not self._settings.max_lag:
+            # Nothing is in flight: engine and learner take turns with the memory of their GPU.
+            self._loop.run(self._pool.rest(), self.config.rollout.push_deadline_seconds)
         taken = time.perf_counter()
-        learned = self._update(self.groups)
+        learned = self._update(groups)
         updated = time.perf_counter()
         self._push(self.version + 1)
         trained_version, self.version = self.version, self.version + 1
+        filtered = self._collector.filtered
         self._loop.run(self._collector.advance(self.version), CLOSING_SECONDS)
         ended = time.perf_counter()
-        record = training_metrics(self.groups, trained_version) | learned
+        self.groups = [*groups, *filtered]
+        record = training_metrics(groups, trained_version, filtered) | learned
         record |= {
             "policy_version": float(self.version),
             "iterations": 1.0,
             "discarded_groups": float(self._collector.discarded),
+            "skipped_tasks": float(self._collector.skipped),
             "seconds": ended - started,
             "seconds_rollout_wait": taken - started,
             "seconds_update": updated - taken,
@@ -218,6 +253,11 @@ class GRPO(Algorithm):
             "tokens_per_second": record["tokens"] / (ended - started),
             "verdicts_per_second": record["completions"] / (ended - started),
         }
+        farm = self._farm.stats()
+        record |= {"farm_ready": float(farm.ready), "farm_waiting": float(farm.waiting)}
+        record["replica_restarts"] = float(self._pool.restarts)
+        self.events = self._pool.take_events()
+        self.record = record
         self._exported.observe(record)
         for name, value in record.items():
             self.metrics.log_value((RESULT, name), value, window=1)
@@ -252,9 +292,11 @@ class GRPO(Algorithm):
         if not rows:
             return {"trained_tokens": 0.0}
         batch = SampleBatch(to_columns(rows, self._settings))
-        results = self.learner_group.update(
-            batch=MultiAgentBatch({DEFAULT_MODULE_ID: batch}, env_steps=len(batch)), timesteps={ITERATION: self.version}
-        )
+        with self._learner_deaths_said():
+            results = self.learner_group.update(
+                batch=MultiAgentBatch({DEFAULT_MODULE_ID: batch}, env_steps=len(batch)),
+                timesteps={ITERATION: self.version},
+            )
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
         figures = self.metrics.peek((LEARNER_RESULTS, DEFAULT_MODULE_ID))
         return {name: float(figures[name]) for name in LEARNER_FIGURES if name in figures}
@@ -264,13 +306,13 @@ class GRPO(Algorithm):
 
         Raises the rollout package's errors.
         """
-        weights = self._on_learner(GRPOLearner.policy_weights)
+        weights, canary = self._on_learner(lambda learner: (learner.policy_weights(), learner.canary()))
         # Four phases, and a dead engine may have to start first.
         deadline = 4 * self.config.rollout.push_deadline_seconds + self.config.rollout.start_deadline_seconds
         try:
-            return self._loop.run(self._pool.push(weights, version), deadline)
+            return self._loop.run(self._pool.push(weights, version, canary), deadline)
         except (ReplicaDied, PushFailed):
-            return self._loop.run(self._pool.push(weights, version), deadline)
+            return self._loop.run(self._pool.push(weights, version, canary), deadline)
 
     def evaluate_tasks(self, tasks: Sequence[Any], label: str) -> dict[str, float]:
         """`judged_metrics` of the current policy on held-out tasks; nothing of it is trained on."""
@@ -290,6 +332,7 @@ class GRPO(Algorithm):
             "policy_version": self.version,
             "next_index": cursor.next_index,
             "unfinished": list(cursor.unfinished),
+            "task_history": cursor.history,
             **progress,
         }
         path: Path = self._on_learner(
@@ -300,17 +343,37 @@ class GRPO(Algorithm):
     def _on_learner(self, method: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a method of one learner; all hold the same policy."""
         first = None if self.learner_group.is_local else [0]
-        results = self.learner_group.foreach_learner(
-            lambda learner: method(learner, *args, **kwargs), remote_actor_ids=first
-        )
-        return results.result_or_errors[0].get()
+        with self._learner_deaths_said():
+            results = self.learner_group.foreach_learner(
+                lambda learner: method(learner, *args, **kwargs), remote_actor_ids=first
+            ).result_or_errors
+            if not results:  # RLlib does not ask those that it knows to be dead
+                raise RayActorError
+            answer = results[0].get()
+            if not results[0].ok:
+                raise answer
+            return answer
+
+    @contextlib.contextmanager
+    def _learner_deaths_said(self) -> Iterator[None]:
+        """Raises LearnerDied where a learner's process ended. The others then fail too: they wait for its gradient."""
+        try:
+            yield
+        except RayError as error:
+            manager = self.learner_group._worker_manager
+            if not isinstance(error, RayActorError) and manager.num_healthy_actors() == manager.num_actors():
+                raise
+            raise LearnerDied(
+                f"a learner died in iteration {self.version + 1}. The log has its last words; memory is the commonest "
+                "cause (`dmesg`). Run the same command again to go on from the last checkpoint."
+            ) from error
 
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         cursor = self._collector.cursor
         return {
             **super().get_state(*args, **kwargs),
             "version": self.version,
-            "cursor": (cursor.next_index, cursor.unfinished),
+            "cursor": (cursor.next_index, cursor.unfinished, cursor.history),
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -321,9 +384,19 @@ class GRPO(Algorithm):
             self.learner_group.set_state(learner)
         super().set_state(rest)
         if "version" in state:
-            self.version = state["version"]
-            self._push(self.version)
-            self._loop.run(self._restart_collector(Cursor(*state["cursor"])), CLOSING_SECONDS)
+            self._go_on_from(state["version"], Cursor(*state["cursor"]))
+
+    def replace_learners(self, policy_dir: Path, version: int, cursor: Cursor) -> None:
+        """New learners from the checkpoint `policy_dir`, in place of those of which one died. Engines and farm stay."""
+        self.learner_group.shutdown()
+        config = self.config.copy(copy_frozen=False).training(policy_dir=policy_dir)
+        self.learner_group = config.build_learner_group()
+        self._go_on_from(version, cursor)
+
+    def _go_on_from(self, version: int, cursor: Cursor) -> None:
+        self.version = version
+        self._push(version)
+        self._loop.run(self._restart_collector(cursor), CLOSING_SECONDS)
 
     def restore_from_path(self, path: Any, *args: Any, **kwargs: Any) -> None:
         # Algorithm's own would send the weights to environment runners, of which there are none.

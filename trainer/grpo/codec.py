@@ -26,6 +26,26 @@ class Codec:
     def _encode(self, prompt: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(prompt))
 
+    def encode_chat(self, instruction: str) -> tuple[int, ...]:
+        """A request in words as the tokenizer's chat template puts it, up to where the answer begins."""
+        text = self._tokenizer.apply_chat_template(
+            [{"role": "user", "content": instruction}], tokenize=False, add_generation_prompt=True
+        )
+        return self.encode_text(text)
+
+    def encode_text(self, text: str) -> tuple[int, ...]:
+        """Text that goes on after something: nothing is put before or behind it."""
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False))
+
+    @property
+    def has_chat_template(self) -> bool:
+        """`encode_chat` works."""
+        return bool(self._tokenizer.chat_template)
+
+    def is_token(self, text: str) -> bool:
+        """Whether `text` is one token of the vocabulary, such as a marker."""
+        return text in self._tokenizer.get_vocab()
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of a completion, exactly as sampled but for special tokens, which are not text."""
         text: str = self._tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -6,8 +6,9 @@
                                         └─► take() ─► [the learner, elsewhere] ─► advance(version) ─► slots free
 
 Invariants: a slot is opened only while the rollout pool serves the buffer's version; a fault of the farm is never a
-reward; the first error of any group reaches `take`, and nothing is started after it until `recover`. Belongs to one
-event loop. Trains nothing and pushes no weights.
+reward; a group that teaches nothing gives its slot to another, within bounds (`refill`); the first error of any group
+reaches `take`, and nothing is started after it until `recover`. Belongs to one event loop. Trains nothing and pushes no
+weights.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import asyncio
 import hashlib
 import itertools
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from reward_farm.problem import Submission
@@ -24,7 +25,10 @@ from reward_farm.verdict import Verdict
 from rollout.types import Completion, GenerationRequest
 from trainer.grpo.breaker import FaultBreaker
 from trainer.grpo.buffer import GroupBuffer
+from trainer.grpo.credit import teaches
+from trainer.grpo.curriculum import Curriculum, History
 from trainer.grpo.group import Group, Sample
+from trainer.grpo.refill import Refill
 from trainer.grpo.settings import GrpoSettings
 from trainer.grpo.task_order import TaskSource
 from trainer.tasks.task import Task
@@ -46,17 +50,19 @@ class Judging(Protocol):
         ...
 
 
-class TextCodec(Protocol):
-    """A `trainer.grpo.codec.Codec`."""
+class Talking(Protocol):
+    """Between tasks and token ids: a `trainer.grpo.asking.Asking`."""
 
-    eos_token_id: int
-
-    def encode(self, prompt: str) -> tuple[int, ...]:
-        """Token ids of a prompt."""
+    def prompt_ids(self, task: Task) -> tuple[int, ...]:
+        """Token ids of what the policy goes on after."""
         ...
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """Text of a completion."""
+    def text(self, token_ids: Sequence[int]) -> str:
+        """Text of a completion, without the end-of-text token."""
+        ...
+
+    def source(self, task: Task, text: str) -> str:
+        """The file to judge."""
         ...
 
 
@@ -66,10 +72,13 @@ _attempts = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where the sequence of tasks stands: the next index, and those begun but not yet trained on."""
+    """Where the sequence of tasks stands: the next index, those begun but not yet trained on, and the curriculum's
+    memory.
+    """
 
     next_index: int = 0
     unfinished: tuple[int, ...] = ()
+    history: History = field(default_factory=dict)
 
 
 class Collector:
@@ -80,19 +89,22 @@ class Collector:
         *,
         sampler: Sampler,
         farm: Judging,
-        codec: TextCodec,
+        asking: Talking,
         tasks: TaskSource,
         settings: GrpoSettings,
         version: int,
         cursor: Cursor,
     ) -> None:
-        self._sampler, self._farm, self._codec, self._source, self._settings = sampler, farm, codec, tasks, settings
+        self._sampler, self._farm, self._asking, self._source, self._settings = sampler, farm, asking, tasks, settings
         self._buffer: GroupBuffer[Group] = GroupBuffer(
             prompts_per_step=settings.prompts_per_step, max_lag=settings.max_lag, version=version
         )
         self._breaker = FaultBreaker(settings.max_fault_share)
         self._next_index = cursor.next_index
         self._again = sorted(cursor.unfinished)
+        self._curriculum = Curriculum(settings.group_size, settings.seed, cursor.history)
+        self._refill = Refill(settings.refill_groups, exact=settings.max_lag == 0)
+        self._taken: list[Group] = []
         self._open: dict[int, int] = {}
         self._making: set[asyncio.Task[None]] = set()
         self._error: Exception | None = None
@@ -100,11 +112,21 @@ class Collector:
         self._changed = asyncio.Event()
         self.discarded = 0
         """Groups given up because fewer than two completions could be judged."""
+        self.skipped = 0
+        """Draws that the curriculum skipped."""
 
     @property
     def cursor(self) -> Cursor:
         """What a checkpoint must keep."""
-        return Cursor(self._next_index, tuple(sorted([*self._again, *self._open.values()])))
+        # Given-up groups of a step that isn't trained yet are sampled again: only so does it end as it would have.
+        given_up = [group.index for group in self._refill.given_up]
+        unfinished = sorted([*self._again, *self._open.values(), *given_up])
+        return Cursor(self._next_index, tuple(unfinished), self._curriculum.history)
+
+    @property
+    def filtered(self) -> list[Group]:
+        """Groups that this step gave up because they teach nothing."""
+        return list(self._refill.given_up)
 
     @property
     def progress(self) -> str:
@@ -118,18 +140,23 @@ class Collector:
         self._fill()
 
     async def take(self) -> list[Group]:
-        """The next step's groups, as soon as they are complete. Raises whatever broke sampling or judging."""
+        """The next step's groups by index, as soon as they are complete. Raises what broke sampling or judging."""
         while True:
             if self._error is not None:
                 raise self._error
             groups = self._buffer.take()
             if groups is not None:
-                return groups
+                self._taken = sorted(groups, key=lambda group: group.index)
+                return self._taken
             self._changed.clear()
             await self._changed.wait()
 
     async def advance(self, version: int) -> None:
         """The taken groups were trained on, and the sampler now serves `version`."""
+        if self._settings.curriculum:
+            self._curriculum.observe([*self._taken, *self._refill.given_up])
+        self._taken = []
+        self._refill.reset()
         self._buffer.advance(version)
         live = self._buffer.tickets
         self._open = {ticket: index for ticket, index in self._open.items() if ticket in live}
@@ -155,13 +182,20 @@ class Collector:
 
     def _fill(self) -> None:
         while self._buffer.free and not (self._error or self._closed):
-            index = self._again.pop(0) if self._again else self._next_index
-            self._next_index = max(self._next_index, index + 1)
+            index = self._again.pop(0) if self._again else self._draw()
             ticket = self._buffer.open()
             self._open[ticket] = index
             task = asyncio.get_running_loop().create_task(self._make(ticket, index))
             self._making.add(task)
             task.add_done_callback(self._making.discard)
+
+    def _draw(self) -> int:
+        index = self._next_index
+        while self._settings.curriculum and not self._curriculum.accepts(index, self._source.task(index).id):
+            index += 1
+            self.skipped += 1
+        self._next_index = index + 1
+        return index
 
     async def _make(self, ticket: int, index: int) -> None:
         try:
@@ -178,9 +212,17 @@ class Collector:
                 self._give_up(ticket)
                 self.discarded += 1
             else:
-                self._buffer.finish(ticket, group)
+                self._finish(ticket, group)
         self._changed.set()
         self._fill()
+
+    def _finish(self, ticket: int, group: Group) -> None:
+        kept = group if teaches(group, self._settings) else self._refill.offer(group)
+        if kept is None:
+            self._give_up(ticket)
+        else:
+            self._open[ticket] = kept.index
+            self._buffer.finish(ticket, kept)
 
     def _give_up(self, ticket: int) -> None:
         self._buffer.release(ticket)
@@ -188,7 +230,7 @@ class Collector:
 
     async def _group(self, index: int, task: Task, size: int, label: str) -> Group:
         attempt = next(_attempts)
-        prompt_ids = self._codec.encode(task.prompt)
+        prompt_ids = self._asking.prompt_ids(task)
         requests = [
             GenerationRequest(
                 id=f"{label}-{index}-{attempt}-{place}",
@@ -210,10 +252,10 @@ class Collector:
         return Group(index, task, tuple(samples))
 
     async def _judge(self, task: Task, completion: Completion) -> Sample:
-        ids = completion.token_ids
-        text = self._codec.decode(ids[:-1] if ids and ids[-1] == self._codec.eos_token_id else ids)
-        verdict = await self._farm.judge(Submission(completion.id, task.prompt + text, task.problem))
-        return Sample(completion, text, verdict)
+        text = self._asking.text(completion.token_ids)
+        source = self._asking.source(task, text)
+        verdict = await self._farm.judge(Submission(completion.id, source, task.problem))
+        return Sample(completion, text, verdict, source)
 
 
 def request_seed(seed: int, label: str, index: int, place: int) -> int:

@@ -20,6 +20,18 @@ class TooManyFaults(GrpoError):
 class LearnerOutOfMemory(GrpoError):
     """A single row does not fit the learner's memory."""
 
+    new_process_helps = True
+
+
+class LearnerDied(GrpoError):
+    """A learner's process is gone, and what it had learned since the last checkpoint with it."""
+
+    new_process_helps = True
+
 
 class ResumeMismatch(GrpoError):
     """The checkpoint to go on from belongs to a run with other settings."""
+
+
+class NoChatTemplate(GrpoError):
+    """A chat is wanted of a model that knows none."""

@@ -14,11 +14,12 @@ from trainer.tasks.task import Task
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One completion, its text (without the end-of-text token) and what the farm said of it."""
+    """One completion, its text (without the end-of-text token), and what the farm said of the file it stands for."""
 
     completion: Completion
     text: str
     verdict: Verdict
+    source: str = ""
 
     @property
     def scored(self) -> Scored | None:

@@ -1,6 +1,6 @@
 """The GRPO learner on RLlib's Learner: one optimizer step from one batch, in micro-batches that fit its memory.
 
-    rows ─► micro-batches ─► forward ─► policy_loss ─► backward, summed ─► average over learners ─► clip ─► step
+    rows ─► packed micro-batches ─► forward ─► policy_loss ─► backward, summed ─► average over learners ─► clip ─► step
                └─ out of memory: halve the token budget, start the step over, remember
 
 RLlib would make every micro-batch an optimizer step and let DDP average gradients in each backward pass. Here learners
@@ -14,30 +14,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from torch import Tensor
 
+from rollout.types import Canary
 from trainer.checkpoint import save_checkpoint
 from trainer.grpo.batch import (
     ADVANTAGE,
     COUNT,
     LENGTH,
+    PROMPT,
     SAMPLER_LOGPROBS,
     TARGETS_START,
     TOKEN_WEIGHT,
     TOKENS,
-    micro_batches,
 )
 from trainer.grpo.errors import LearnerOutOfMemory
+from trainer.grpo.forward import PackedTensors, canary_of, to_tensors
 from trainer.grpo.loss import LossInputs, TokenStats, policy_loss, token_metrics
-from trainer.grpo.module import LOGPROBS, REFERENCE_LOGPROBS, CausalLMModule
+from trainer.grpo.module import ENTROPIES, LOGPROBS, REFERENCE_LOGPROBS, ROWS, CausalLMModule
+from trainer.grpo.packing import Packable, fill, plan, row_length
 from trainer.grpo.settings import GrpoSettings
+from trainer.memory import free_cached_memory, is_out_of_memory
 from trainer.model import materialised_weights
 
-Batch = dict[str, Tensor]
+Batch = dict[str, Any]
 
 BETAS = (0.9, 0.95)
 """AdamW's, as in supervised training. Its optimizer state is not taken over: those moments are of another loss."""
@@ -64,6 +67,9 @@ class GRPOLearner(TorchLearner):
         state = self._policy_module.start.state or {}
         if "grpo_optimizer" in state:
             self._optimizer.load_state_dict(state["grpo_optimizer"])
+        asked, fitting = state.get("grpo_token_budget", (None, None))
+        if asked == self._token_budget:
+            self._token_budget = fitting
 
     @property
     def _policy_module(self) -> CausalLMModule:
@@ -98,18 +104,16 @@ class GRPOLearner(TorchLearner):
         fwd_out: Mapping[str, Tensor],
     ) -> Tensor:
         """The loss of one micro-batch; a step's micro-batches sum to the loss of the step."""
-        logprobs_B_T = fwd_out[LOGPROBS]
-        width, count = batch[TOKENS].shape[1], logprobs_B_T.shape[1]
-        position_T = torch.arange(width - count, width, device=logprobs_B_T.device)
-        completion_B_T = (position_T >= batch[TARGETS_START][:, None]) & (position_T < batch[LENGTH][:, None])
+        rows: PackedTensors = batch[ROWS]
         inputs = LossInputs(
-            logprobs_B_T=logprobs_B_T,
-            sampler_logprobs_B_T=batch[SAMPLER_LOGPROBS][:, -count:],
-            mask_B_T=completion_B_T & (batch[COUNT] > 0)[:, None],
-            advantages_B=batch[ADVANTAGE],
-            token_weights_B=batch[TOKEN_WEIGHT],
-            counts_B=batch[COUNT],
-            reference_logprobs_B_T=fwd_out.get(REFERENCE_LOGPROBS),
+            logprobs_N=fwd_out[LOGPROBS],
+            sampler_logprobs_N=batch[SAMPLER_LOGPROBS],
+            sequences_N=rows.sequences_N,
+            advantages_S=batch[ADVANTAGE],
+            counts_S=batch[COUNT],
+            token_weights_S=batch[TOKEN_WEIGHT],
+            reference_logprobs_N=fwd_out.get(REFERENCE_LOGPROBS),
+            entropies_N=fwd_out[ENTROPIES],
         )
         loss, stats = policy_loss(inputs, config.grpo)
         self._stats.append(stats)
@@ -129,7 +133,7 @@ class GRPOLearner(TorchLearner):
         if math.isfinite(norm):
             self.apply_gradients(self.postprocess_gradients(gradients))
         self._optimizer.zero_grad(set_to_none=True)
-        metrics = token_metrics(self._stats) if any(len(s.logprobs_N) for s in self._stats) else {}
+        metrics = token_metrics(self._stats) if any(len(s.log_ratios_N) for s in self._stats) else {}
         metrics |= {
             "loss": loss.item(),
             "learning_rate": self._optimizer.param_groups[0]["lr"],
@@ -147,35 +151,51 @@ class GRPOLearner(TorchLearner):
         """Sum the gradients of all rows into `.grad`; returns the loss and the number of micro-batches.
 
         Raises:
-            LearnerOutOfMemory: a micro-batch of one row doesn't fit.
+            LearnerOutOfMemory: a micro-batch of one completion doesn't fit.
         """
-        lengths = rows[LENGTH].cpu().numpy().astype(np.int64)
+        module = self._policy_module
+        sequences = packables(rows)
+        # Where no prompt is shared, packing would only cost masked attention.
+        siblings = len({sequence.prompt for sequence in sequences}) < len(sequences)
+        shared = self.config.grpo.shared_prompts and module.abilities.shares_prompts and siblings
+        longest = max((sequence.length for sequence in sequences), default=0)
         while True:
-            batches = micro_batches(lengths, self._token_budget)
+            batches = plan(sequences, self._token_budget, share=shared)
             self._optimizer.zero_grad(set_to_none=True)
             self._stats = []
             try:
-                losses = [self._backward(self._select(rows, indices, lengths)) for indices in batches]
+                tokens_B_T = rows[TOKENS].cpu().numpy()
+                losses = [
+                    self._backward(
+                        self._micro_batch(rows, to_tensors(fill(batch, tokens_B_T), self._device, shared=shared))
+                    )
+                    for batch in batches
+                ]
             except RuntimeError as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
-                if len(batches) == len(lengths):
+                if self._token_budget <= longest:
                     raise LearnerOutOfMemory(
-                        f"one completion of {lengths.max()} tokens does not fit the learner's memory. Lower "
-                        "grpo.max_completion_tokens, or train a smaller model, or on a larger device."
+                        f"one completion of {longest} tokens does not fit the learner's memory. Lower "
+                        "grpo.max_completion_tokens, set grpo.gradient_checkpointing, or train a smaller model, or on "
+                        "a larger device."
                     ) from error
             else:
-                return torch.stack(losses).sum(), len(batches)
+                return torch.stack(losses).sum() if losses else torch.zeros(()), len(batches)
             # Outside of `except`: the traceback holds the tensors that must be freed first.
-            self._token_budget = min(self._token_budget, int(lengths.sum())) // 2
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            held = max(len(batch) * row_length(batch[0]) for batch in batches)
+            self._token_budget = max(longest, min(self._token_budget, held) // 2)
+            free_cached_memory()
 
-    def _select(self, rows: Batch, indices: Any, lengths: Any) -> Batch:
-        """The micro-batch, cut to its own longest row."""
-        width = int(lengths[indices].max())
-        picked = {name: column[torch.from_numpy(indices).to(column.device)] for name, column in rows.items()}
-        return {name: column[:, :width] if column.ndim == 2 else column for name, column in picked.items()}
+    def _micro_batch(self, rows: Batch, packed: PackedTensors) -> Batch:
+        """What the forward pass and the loss take: the packed rows, and their completions' columns."""
+        places_S = packed.indices_S
+        columns = {name: rows[name][places_S] for name in (ADVANTAGE, TOKEN_WEIGHT, COUNT)}
+        sampler_S_T = rows[SAMPLER_LOGPROBS][places_S]
+        position_T = torch.arange(sampler_S_T.shape[1], device=places_S.device)
+        starts_S_1, lengths_S_1 = rows[TARGETS_START][places_S, None], rows[LENGTH][places_S, None]
+        completion_S_T = (position_T >= starts_S_1) & (position_T < lengths_S_1)
+        return {ROWS: packed, SAMPLER_LOGPROBS: sampler_S_T[completion_S_T], **columns}
 
     def _backward(self, micro_batch: Batch) -> Tensor:
         outputs = self._policy_module.forward_train(micro_batch)
@@ -197,6 +217,11 @@ class GRPOLearner(TorchLearner):
         """What rollout engines are pushed: materialised, fp32, on the CPU, under Hugging Face's names."""
         return materialised_weights(self._policy_module.policy)
 
+    def canary(self) -> Canary:
+        """What an engine that holds `policy_weights` must make of the canary prompt."""
+        module = self._policy_module
+        return canary_of(module.policy, module.abilities)
+
     def save_policy(self, directory: Path, tokenizer_dir: Path, *, step: int, progress: Mapping[str, Any]) -> Path:
         """Write a whole checkpoint: the policy, its latent weights and the optimizer."""
         return save_checkpoint(
@@ -206,9 +231,15 @@ class GRPOLearner(TorchLearner):
             kind="grpo",
             step=step,
             progress=progress,
-            state={"grpo_optimizer": self._optimizer.state_dict()},
+            state={
+                "grpo_optimizer": self._optimizer.state_dict(),
+                "grpo_token_budget": (self.config.grpo.token_budget, self._token_budget),
+            },
         )
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
+def packables(rows: Batch) -> list[Packable]:
+    """The rows that count, as what the packing needs to know of them."""
+    names = (PROMPT, TARGETS_START, LENGTH, COUNT)
+    numbers = zip(*(rows[name].tolist() for name in names), strict=True)
+    return [Packable(index, *fields) for index, (*fields, count) in enumerate(numbers) if count]

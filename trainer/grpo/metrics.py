@@ -48,8 +48,10 @@ METRICS = (
     _gauge("truncated_share", "Share of completions cut off at the most tokens allowed."),
     _gauge("distinct_share", "Mean share of different texts in a group."),
     _gauge("zero_variance_share", "Share of groups whose rewards are all the same, which teach nothing."),
-    _gauge("policy_entropy", "Minus the mean log-probability of sampled tokens, nats.", "entropy"),
+    _gauge("policy_entropy", "Mean entropy of the policy's distribution of a token, nats.", "entropy"),
     _gauge("clip_fraction", "Share of tokens whose gradient was clipped away."),
+    _gauge("masked_fraction", "Share of tokens in completions left out because sampler and learner disagree on them."),
+    _gauge("policy_kl", "Divergence from the policy that RL began with (k3 estimate), nats a token.", "kl"),
     _gauge("grad_norm", "Gradient norm before clipping."),
     _gauge("logprob_gap_mean", "Mean absolute gap between sampler's and learner's log-probabilities, nats, raw."),
     _gauge("logprob_gap_max", "Largest such gap of the iteration."),
@@ -67,6 +69,9 @@ METRICS = (
     _counter("rl_iterations", "Iterations done.", "iterations"),
     _counter("rl_completions", "Completions sampled and judged for training.", "completions"),
     _counter("rl_tokens", "Tokens sampled for training.", "tokens"),
+    _counter(
+        "rl_filtered_groups", "Groups given up because they teach nothing, others in their place.", "filtered_groups"
+    ),
     _counter("rl_infra_faults", "Completions that could not be judged, through a fault of ours.", "infra_faults"),
 )
 

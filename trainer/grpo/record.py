@@ -25,6 +25,8 @@ class IterationRecord:
     iteration: int
     last_iteration: int
     metrics: dict[str, float]
+    events: tuple[str, ...] = ()
+    """What became of rollout replicas meanwhile, in words."""
 
 
 def judged_metrics(groups: Sequence[Group]) -> dict[str, float]:
@@ -59,17 +61,29 @@ def judged_metrics(groups: Sequence[Group]) -> dict[str, float]:
         ),
         "cheat_share": _mean([verdict.cheat is not None for verdict in verdicts]),
         **{f"outcome_{outcome}": float(outcomes[outcome]) for outcome in Outcome},
+        **{f"error_{code}": float(number) for code, number in error_codes(verdicts).items()},
     }
 
 
-def training_metrics(groups: Sequence[Group], version: int) -> dict[str, float]:
-    """`judged_metrics`, and how useful and how fresh the groups were for the update of policy `version`."""
+def error_codes(verdicts: Sequence[Scored]) -> Counter[str]:
+    """Completions in which rustc gave each error code at least once."""
+    return Counter(code for v in verdicts for code in {d.code for d in v.diagnostics if d.level == "error" and d.code})
+
+
+def training_metrics(groups: Sequence[Group], version: int, filtered: Sequence[Group] = ()) -> dict[str, float]:
+    """`judged_metrics`, and how useful and how fresh the groups were for the update of policy `version`.
+
+    `filtered` groups were sampled too, and given up because they teach nothing: they count in what is said of the
+    policy, lest it look better for being filtered.
+    """
+    sampled = [*groups, *filtered]
     ages = [version - group.oldest_version for group in groups]
     flat = [
-        bool(np.ptp(rewards) < SMALLEST_SPREAD) for group in groups if len(rewards := group.rewards_G[group.valid_G])
+        bool(np.ptp(rewards) < SMALLEST_SPREAD) for group in sampled if len(rewards := group.rewards_G[group.valid_G])
     ]
-    return judged_metrics(groups) | {
+    return judged_metrics(sampled) | {
         "zero_variance_share": _mean(flat),
+        "filtered_groups": float(len(filtered)),
         "staleness_mean": _mean(ages),
         "staleness_max": float(max(ages)),
         "tokens": float(sum(len(sample.completion.token_ids) for group in groups for sample in group.samples)),

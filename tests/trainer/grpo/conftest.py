@@ -12,10 +12,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from trainer.checkpoint import save_checkpoint
+from trainer.corpus.windows import PADDING
 from trainer.model import build_model
 from trainer.pretrain import next_token_loss
 
-EOS, PAD = 0, 1
+EOS = 0
 
 
 @pytest.fixture(autouse=True)
@@ -46,19 +47,29 @@ def policy_dir(tokenizer_dir: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return make_policy(tmp_path_factory.mktemp("policy") / "start", tokenizer_dir)
 
 
-@pytest.fixture(scope="session")
-def taught_dir(tokenizer_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of a model that has seen the answers a few times: it gets some right and some wrong."""
+def teach(steps: int, tokenizer_dir: Path, folder: Path) -> Path:
+    """A checkpoint of a model that has seen the answers `steps` times: it gets some right and some wrong."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_dir)
     texts = [[*tokenizer.encode(task.prompt + task.reference), EOS] for task in map(make_task, range(10))]
     width = max(map(len, texts))
-    windows_B_T = torch.tensor([text + [PAD] * (width - len(text)) for text in texts])
+    windows_B_T = torch.tensor([text + [PADDING] * (width - len(text)) for text in texts])
     model = build_model(SHAPE, 258)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(120):
+    for _ in range(steps):
         next_token_loss(model, windows_B_T).backward()
         optimizer.step()
         optimizer.zero_grad()
-    return save_checkpoint(tmp_path_factory.mktemp("taught") / "start", model, tokenizer_dir, kind="test", step=0)
+    return save_checkpoint(folder, model, tokenizer_dir, kind="test", step=0)
+
+
+@pytest.fixture(scope="session")
+def taught_dir(tokenizer_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return teach(120, tokenizer_dir, tmp_path_factory.mktemp("taught") / "start")
+
+
+@pytest.fixture(scope="session")
+def half_taught_dir(tokenizer_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """It compiles now and then: what is left to learn is left to the rewards."""
+    return teach(80, tokenizer_dir, tmp_path_factory.mktemp("half_taught") / "start")

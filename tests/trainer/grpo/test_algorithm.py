@@ -1,11 +1,7 @@
-"""The algorithm with lag, through RLlib's own checkpoints, and over the death of its only engine."""
+"""The algorithm with lag, and through RLlib's own checkpoints. What survives whose death: test_chaos.py."""
 
 from __future__ import annotations
 
-import os
-import signal
-
-import psutil
 import pytest
 import torch
 from grpo_builders import make_task
@@ -27,19 +23,13 @@ SETTINGS = GrpoSettings(
 )
 
 
-def engines() -> set[int]:
-    """Pids of the engines below this process; tests of other packages may hold theirs."""
-    return {p.pid for p in psutil.Process().children(recursive=True) if "EngineCore" in p.name()}
-
-
 @pytest.mark.slow
-def test_lag_restoring_and_a_killed_engine(cluster, taught_dir, tmp_path):
+def test_lag_and_restoring(cluster, taught_dir, tmp_path):
     config = (
         GRPOConfig()
         .training(grpo=SETTINGS, policy_dir=taught_dir, tasks=ShuffledTasks([make_task(n) for n in range(10)], seed=1))
         .services(rollout=RolloutSettings(kv_cache_mb=32, max_model_len=128, max_num_seqs=16), farm=FarmSettings())
     )
-    others = engines()
     algorithm = config.build_algo()
     try:
         figures = [algorithm.train()[RESULT] for _ in range(2)]
@@ -58,11 +48,6 @@ def test_lag_restoring_and_a_killed_engine(cluster, taught_dir, tmp_path):
         figures = algorithm.train()[RESULT]
         assert figures["policy_version"] == 3
         assert figures["logprob_gap_max"] < 1e-4, "the engine was given the restored weights"
-
-        (engine,) = engines() - others
-        os.kill(engine, signal.SIGKILL)
-        for version in (4, 5):
-            assert algorithm.train()[RESULT]["policy_version"] == version
-        assert algorithm.groups[-1].oldest_version >= 3
+        assert algorithm.groups[-1].oldest_version >= 1
     finally:
         algorithm.stop()

@@ -14,6 +14,7 @@ from rollout.types import Completion, GenerationRequest
 from trainer.grpo.collector import Collector, Cursor
 from trainer.grpo.errors import TooManyFaults
 from trainer.grpo.settings import GrpoSettings
+from trainer.tasks.task import Task
 
 EOS = 0
 
@@ -30,13 +31,14 @@ class Numbers:
 class Bytes:
     """A byte is a token."""
 
-    eos_token_id = EOS
+    def prompt_ids(self, task: Task) -> tuple[int, ...]:
+        return tuple(task.prompt.encode())
 
-    def encode(self, prompt: str) -> tuple[int, ...]:
-        return tuple(prompt.encode())
+    def text(self, token_ids: Sequence[int]) -> str:
+        return bytes(token for token in token_ids if token != EOS).decode()
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        return bytes(token_ids).decode()
+    def source(self, task: Task, text: str) -> str:
+        return task.source(text)
 
 
 class Scripted:
@@ -76,7 +78,7 @@ def make(world: Scripted, cursor: Cursor = Cursor(), version: int = 0, **setting
     return Collector(
         sampler=world,
         farm=world,
-        codec=Bytes(),
+        asking=Bytes(),
         tasks=Numbers(),
         settings=GrpoSettings(**values),
         version=version,
@@ -225,5 +227,109 @@ def test_evaluation_samples_beside_the_buffer():
         assert [len(group.samples) for group in groups] == [3, 3]
         assert collector.cursor == Cursor(0, ())
         await collector.close()
+
+    run(scenario())
+
+
+def flat_world(flat: set[int]) -> Scripted:
+    world = Scripted()
+    world.rewards = {f"add_{n}": [3.0] for n in flat}
+    return world
+
+
+@pytest.mark.parametrize("slow", [None, 0, 1, 2, 3])
+def test_a_group_that_teaches_nothing_is_replaced_whatever_ends_first(slow):
+    async def scenario():
+        world = flat_world({0, 2, 3, 4})
+        judge = world.judge
+
+        async def judge_late(submission: Submission) -> Verdict:
+            if submission.problem.entry == f"add_{slow}":
+                await asyncio.sleep(0.02)
+            return await judge(submission)
+
+        world.judge = judge_late
+        collector = make(world, prompts_per_step=3, refill_groups=2)
+        await collector.start()
+        groups = await collector.take()
+        assert [group.index for group in groups] == [1, 3, 4], "indices 0 and 2 are given up, the bound keeps 3 and 4"
+        assert sorted(group.index for group in collector.filtered) == [0, 2]
+        await collector.advance(1)
+        assert collector.filtered == []
+        assert [group.index for group in await collector.take()] == [5, 6, 7], "slots are free again"
+        await collector.close()
+
+    run(scenario())
+
+
+def test_a_step_cut_off_while_it_was_refilled_ends_the_same_when_resumed():
+    async def scenario():
+        world = flat_world({0, 2})
+        collector = make(world, refill_groups=1)
+        await collector.start()
+        while not collector.filtered:
+            await asyncio.sleep(0)
+        cursor = collector.cursor
+        await collector.close()
+        assert cursor == Cursor(3, (0, 1, 2))
+        again = make(flat_world({0, 2}), cursor, refill_groups=1)
+        await again.start()
+        assert [group.index for group in await again.take()] == [1, 2]
+        await again.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("max_lag", [0, 1])
+def test_refilling_ends_and_every_step_has_its_groups(max_lag):
+    async def scenario():
+        world = flat_world(set(range(1000)))
+        collector = make(world, max_lag=max_lag, refill_groups=3)
+        await collector.start()
+        for version in range(1, 5):
+            world_step = await asyncio.wait_for(collector.take(), 5)
+            assert len(world_step) == 2
+            assert len(collector.filtered) <= 3
+            world.version = version
+            await collector.advance(version)
+        await collector.close()
+
+    run(scenario())
+
+
+def test_the_curriculum_skips_mastered_tasks_and_resumes_where_it_was():
+    class Ten(Numbers):
+        def task(self, index: int):
+            return make_task(index % 10)
+
+    def world_and_collector(cursor: Cursor, version: int) -> tuple[Scripted, Collector]:
+        world = Scripted()
+        world.version = version
+        world.rewards = {f"add_{n}": [12.0] for n in range(8)}
+        values = {"prompts_per_step": 5, "group_size": 8, "max_lag": 0, "max_completion_tokens": 8, "curriculum": True}
+        return world, Collector(
+            sampler=world, farm=world, asking=Bytes(), tasks=Ten(), settings=GrpoSettings(**values), version=version,
+            cursor=cursor,
+        )  # fmt: skip
+
+    async def scenario():
+        _, collector = world_and_collector(Cursor(), 0)
+        await collector.start()
+        whole: list[int] = []
+        middle = Cursor()
+        for version in range(1, 9):
+            if version == 5:
+                middle = collector.cursor
+            whole += await step(collector, version)
+        await collector.close()
+        mixed = sum(index % 10 >= 8 for index in whole[10:])
+        assert mixed > 0.3 * len(whole[10:]), "a fifth of the tasks, and more of the draws"
+        assert collector.skipped > 0
+        _, resumed = world_and_collector(middle, 4)
+        await resumed.start()
+        rest = [index for version in range(5, 9) for index in await step(resumed, version)]
+        await resumed.close()
+        assert rest == whole[20:]
+        assert resumed.cursor == collector.cursor
 
     run(scenario())

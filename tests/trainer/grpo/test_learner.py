@@ -55,6 +55,7 @@ def test_micro_batches_and_padding_change_no_gradient(policy_dir):
         for budget in (4096, 64, 64)
     )
     single._token_budget = 1
+    single.config.grpo.__dict__["shared_prompts"] = False
     figures = [update(learner) for learner in (whole, pieces, single)]
     assert [f["micro_batches"] for f in figures] == [1, 2, 6]
     for other in figures[1:]:
@@ -66,6 +67,23 @@ def test_micro_batches_and_padding_change_no_gradient(policy_dir):
     ]
     for other in moments[1:]:
         torch.testing.assert_close(other, moments[0], rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("learners", [2, 3, 5])
+def test_the_average_of_the_learners_gradients_is_the_gradient_of_one(policy_dir, learners):
+    """Groups are cut between learners, and one learner may have nothing but filling."""
+    learner = build(policy_dir, GrpoSettings(max_completion_tokens=64))
+
+    def gradient(columns) -> torch.Tensor:
+        learner._accumulate({name: torch.from_numpy(column) for name, column in columns.items()})
+        parts = [p.grad for p in learner._policy_module.policy.parameters()]
+        return torch.cat([part.flatten() for part in parts if part is not None]) if parts[0] is not None else 0.0
+
+    rows = rows_of(GROUPS, learner.config.grpo)
+    whole = gradient(to_columns(rows, learner.config.grpo))
+    columns = to_columns(rows, learner.config.grpo.model_copy(update={"learners": learners}))
+    shards = [{name: np.split(column, learners)[i] for name, column in columns.items()} for i in range(learners)]
+    torch.testing.assert_close(sum(map(gradient, shards)) / learners, whole, rtol=1e-3, atol=1e-6)
 
 
 def test_repeated_siblings_change_no_gradient(policy_dir):
@@ -128,7 +146,7 @@ def total_logprob(learner: GRPOLearner, group: Group, best: int) -> float:
     return logits.log_softmax(-1).gather(-1, torch.tensor(done.token_ids)[:, None]).sum().item()
 
 
-def test_out_of_memory_halves_the_budget_once_and_redoes_the_step(policy_dir, monkeypatch):
+def test_out_of_memory_halves_the_budget_once_and_redoes_the_step(policy_dir, monkeypatch, tmp_path):
     settings = GrpoSettings(token_budget=4096, max_completion_tokens=64)
     calm, pressed = build(policy_dir, settings), build(policy_dir, settings)
     limit_memory(monkeypatch, pressed, tokens=80)
@@ -138,6 +156,10 @@ def test_out_of_memory_halves_the_budget_once_and_redoes_the_step(policy_dir, mo
     assert figures["loss"] == pytest.approx(expected["loss"], rel=1e-4)
     assert figures["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-4)
     assert update(pressed, iteration=1)["token_budget"] == figures["token_budget"], "it remembers"
+    saved = pressed.save_policy(tmp_path / "rl-iter-2", policy_dir, step=2, progress={})
+    assert build(saved, settings)._token_budget == figures["token_budget"], "and so does a resumed run"
+    roomier = settings.model_copy(update={"token_budget": 8192})
+    assert build(saved, roomier)._token_budget == 8192, "unless it is asked for another size"
 
 
 def test_a_row_that_does_not_fit_is_an_error_for_the_user(policy_dir, monkeypatch):
@@ -149,14 +171,14 @@ def test_a_row_that_does_not_fit_is_an_error_for_the_user(policy_dir, monkeypatc
 
 def limit_memory(monkeypatch: pytest.MonkeyPatch, learner: GRPOLearner, tokens: int) -> None:
     """The forward pass raises what torch raises when a micro-batch holds more than `tokens`."""
-    forward = CausalLMModule._logprobs
+    forward = CausalLMModule._scores
 
-    def limited(self, model, ids_B_T, count):
-        if self is learner._policy_module and ids_B_T.numel() > tokens:
+    def limited(self, model, rows, **kwargs):
+        if self is learner._policy_module and rows.tokens_R_W.numel() > tokens:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return forward(self, model, ids_B_T, count)
+        return forward(self, model, rows, **kwargs)
 
-    monkeypatch.setattr(CausalLMModule, "_logprobs", limited)
+    monkeypatch.setattr(CausalLMModule, "_scores", limited)
 
 
 def test_a_gradient_that_is_not_finite_is_not_applied(policy_dir):

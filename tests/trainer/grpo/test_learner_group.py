@@ -1,10 +1,14 @@
-"""Two learner actors take the same step as one learner in the driver."""
+"""Two learner actors take the same step as one learner in the driver, and one's death is not waited for."""
 
 from __future__ import annotations
+
+import os
+import signal
 
 import pytest
 import torch
 from grpo_builders import make_group
+from ray.exceptions import RayError
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
@@ -27,6 +31,10 @@ def test_two_learners_take_the_step_of_one(cluster, policy_dir):
         group.update(batch=batch, timesteps={ITERATION: 0})
         held = group.foreach_learner(GRPOLearner.policy_weights).result_or_errors
         weights.append([result.get() for result in held])
+        if learners:
+            os.kill(group.foreach_learner(lambda _: os.getpid()).result_or_errors[1].get(), signal.SIGKILL)
+            with pytest.raises(RayError):  # and the other one does not wait for its gradient for ever
+                group.update(batch=batch, timesteps={ITERATION: 1})
         group.shutdown()
     ((alone,), (first, second)) = weights
     for name, weight in alone.items():
