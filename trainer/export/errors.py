@@ -6,4 +6,8 @@ from trainer.errors import TrainerError
 
 
 class ExportError(TrainerError):
-    """The model can't be written as the GGUF file that was asked for, or that file can't be read back."""
+    """The model can't be written as the file that was asked for, or that file can't be read back."""
+
+
+class NotTernary(ExportError):
+    """A ternary type was asked for, and would change the weights: the model was not trained ternary."""

@@ -10,6 +10,7 @@ import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,20 @@ from trainer.export.errors import ExportError
 
 REQUEST_SECONDS = 300.0
 """A batch of prompts takes seconds; past this, llama.cpp hangs."""
+
+
+FORCED = 1e6
+"""A logit bias that makes any token the likeliest; llama.cpp reports log-probabilities from before it is added."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextToken:
+    """What llama.cpp finds likely at one place of a text."""
+
+    logprob: float
+    """Of the token that the text goes on with."""
+    likeliest: tuple[tuple[int, float], ...]
+    """Tokens and their log-probabilities, likeliest first."""
 
 
 class LlamaCpp:
@@ -70,6 +85,19 @@ class LlamaCpp:
         return [
             [int(token) for token in one["tokens"]] for one in (answers if isinstance(answers, list) else [answers])
         ]
+
+    def read(self, ids: Sequence[int], start: int, likeliest: int) -> list[NextToken]:
+        """Read a text from token `start` on: what llama.cpp expects at each place, given all tokens before it."""
+        places = []
+        for end in range(start, len(ids)):
+            body = {
+                "prompt": list(ids[:end]), "n_predict": 1, "temperature": 0, "n_probs": likeliest,
+                "logit_bias": [[ids[end], FORCED]],
+            }  # fmt: skip
+            [place] = self._post("/completion", body)["completion_probabilities"]
+            top = tuple((int(one["id"]), float(one["logprob"])) for one in place["top_logprobs"])
+            places.append(NextToken(float(place["logprob"]), top))
+        return places
 
     def tokenize(self, text: str) -> list[int]:
         """`text` as token ids; special tokens written out in it are taken as such."""

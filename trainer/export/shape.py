@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from trainer.errors import CheckpointError
 from trainer.export.errors import ExportError
@@ -92,31 +90,28 @@ def read_shape(directory: Path, config: dict[str, Any]) -> LlamaShape:
         raise CheckpointError(f"{directory / 'config.json'} is incomplete: {error!r}.") from error
 
 
-def _block(kind: str) -> int:
-    return int(GGML_QUANT_SIZES[GGMLQuantizationType[kind]][0])
+def padded(shape: LlamaShape, block: int) -> LlamaShape:
+    """The smallest shape in which every row fills whole blocks, and which computes the same with zeros in the rest.
 
-
-def padded_ffn(shape: LlamaShape, linear_type: str) -> int:
-    """The FFN's length, rounded up to whole blocks of `linear_type`."""
-    block = _block(linear_type)
-    return -(-shape.ffn // block) * block
-
-
-def check_blocks(shape: LlamaShape, linear_type: str, embedding_type: str) -> None:
-    """Rows that can't be padded must fill their blocks.
-
-    Raises:
-        ExportError: one does not.
+    Heads are added in whole groups that share a key, so that each query keeps its own.
     """
-    rows = {
-        "hidden_size": (shape.hidden, linear_type),
-        "attention width (heads * head_dim)": (shape.heads * shape.head_dim, linear_type),
-        "embedding width (hidden_size)": (shape.hidden, embedding_type),
-    }
-    for what, (length, kind) in rows.items():
-        if length % _block(kind):
-            raise ExportError(
-                f"{kind} packs rows in blocks of {_block(kind)}, and this model's {what} is {length}. "
-                f"Train a model whose {what} is a multiple of {_block(kind)}, or export with linear type Q8_0 or F16"
-                f"{' and embedding type F16' if length % _block('Q8_0') else ''}."
-            )
+    queries = shape.heads // shape.kv_heads
+    kv_heads = shape.kv_heads
+    while kv_heads * queries * shape.head_dim % block:
+        kv_heads += 1
+    hidden = -(-shape.hidden // block) * block
+    return replace(
+        shape,
+        hidden=hidden,
+        ffn=-(-shape.ffn // block) * block,
+        heads=kv_heads * queries,
+        kv_heads=kv_heads,
+        # The mean of squares is over more channels, all new ones zero: epsilon shrinks as that mean does.
+        rms_eps=shape.rms_eps * shape.hidden / hidden,
+    )
+
+
+def padding_said(shape: LlamaShape, filled: LlamaShape) -> str:
+    """What was filled up, such as `hidden 576 to 768`; empty if nothing was."""
+    changed = ((name, getattr(shape, name), getattr(filled, name)) for name in ("hidden", "ffn", "heads", "kv_heads"))
+    return ", ".join(f"{name} {before} to {after}" for name, before, after in changed if before != after)

@@ -14,6 +14,7 @@ from typing import Any
 from gguf import TokenType
 
 from trainer.errors import CheckpointError
+from trainer.evaluation.form import find_markers
 from trainer.export.errors import ExportError
 
 
@@ -30,6 +31,8 @@ class Vocabulary:
     eos_id: int
     pad_id: int | None
     chat_template: str | None
+    fim_ids: tuple[int, int, int] | None
+    """Of the tokens before the prefix, the suffix and the hole, if the tokenizer has such."""
 
 
 def read_vocabulary(directory: Path, config: dict[str, Any]) -> Vocabulary:
@@ -81,7 +84,13 @@ def read_vocabulary(directory: Path, config: dict[str, Any]) -> Vocabulary:
         eos_id=eos,
         pad_id=_first_id(config.get("pad_token_id")),
         chat_template=_chat_template(directory),
+        fim_ids=_fim_ids(ids),
     )
+
+
+def _fim_ids(ids: dict[str, int]) -> tuple[int, int, int] | None:
+    markers = find_markers(ids.__contains__)
+    return (ids[markers[0]], ids[markers[1]], ids[markers[2]]) if markers else None
 
 
 def _first_id(value: int | list[int] | None) -> int | None:

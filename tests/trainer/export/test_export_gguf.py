@@ -16,7 +16,10 @@ from tiny_llama import CHAT_TEMPLATE, write_checkpoint
 
 from trainer.errors import CheckpointError, TrainerError
 from trainer.export.errors import ExportError
-from trainer.export.writer import export_gguf, permute_rope_rows
+from trainer.export.facts import Facts, read_facts
+from trainer.export.packing import LinearType
+from trainer.export.tensors import permute_rope_rows
+from trainer.export.writer import export_gguf
 
 
 def weights_in(path: Path) -> dict[str, np.ndarray]:
@@ -70,17 +73,74 @@ def test_weights_that_are_not_ternary_are_refused_as_ternary_only(tmp_path: Path
     checkpoint = write_checkpoint(tmp_path / "float", ternary=False, steps=1)
     with pytest.raises(ExportError, match=r"q_proj.weight is not ternary: TQ2_0 would change .*Q8_0 or F16"):
         export_gguf(checkpoint, tmp_path / "model.gguf")
-    assert not list(tmp_path.glob("*.gguf*")) and not list(tmp_path.glob(".*"))
-    assert (
-        "ferrotype.ternary_format" not in GGUFReader(export_gguf(checkpoint, tmp_path / "q8.gguf", "Q8_0").path).fields
-    )
+    assert [path.name for path in tmp_path.iterdir()] == ["float"]
+    plain = GGUFReader(export_gguf(checkpoint, tmp_path / "q8.gguf", "Q8_0").path).fields
+    assert "ferrotype.ternary_format" not in plain
+    forced = export_gguf(checkpoint, tmp_path / "forced.gguf", force=True).path
+    assert GGUFReader(forced).fields["ferrotype.ternary_forced"].contents() is True
+    assert len(np.unique(weights_in(forced)["blk.0.ffn_up.weight"])) == 3
 
 
-def test_rows_that_do_not_fill_a_block_are_refused(tmp_path: Path) -> None:
-    checkpoint = write_checkpoint(tmp_path / "narrow", hidden=128, steps=1)
-    with pytest.raises(ExportError, match=r"hidden_size is 128.*multiple of 256, or export with linear type Q8_0"):
-        export_gguf(checkpoint, tmp_path / "model.gguf")
-    assert export_gguf(checkpoint, tmp_path / "model.gguf", "Q8_0").linear_type == "Q8_0"
+def test_the_file_says_whose_it_is_and_how_it_was_made(checkpoint: Path, tmp_path: Path) -> None:
+    facts = Facts("apache-2.0", "mother", {"kind": "grpo", "step": 170, "rate": 0.5, "ternary": True})
+    fields = GGUFReader(export_gguf(checkpoint, tmp_path / "model.gguf", facts=facts).path).fields
+    told = {key: fields[key].contents() for key in fields if key.startswith(("general.", "ferrotype."))}
+    assert told["general.license"] == "apache-2.0"
+    assert told["general.base_model.0.name"] == "mother"
+    assert told["ferrotype.training.kind"] == "grpo"
+    assert told["ferrotype.training.step"] == 170
+    assert told["ferrotype.training.rate"] == 0.5
+    assert told["ferrotype.training.ternary"] is True
+
+
+def test_facts_come_from_manifest_and_card(checkpoint: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(checkpoint, tmp_path / "copy")
+    assert read_facts(copy) == Facts()
+    (copy / "README.md").write_text("---\nlicense: mit\nbase_model:\n- a/b\n---\n# A model\n")
+    progress = {"policy_version": 7, "unfinished": [1], "identity": {"loss": "dapo"}}
+    manifest = {"schema": 1, "kind": "grpo", "step": 7, "ternary": True, "progress": progress, "files": {}}
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    training = {"kind": "grpo", "loss": "dapo", "policy_version": 7, "preset": "ci", "step": 7, "ternary": True}
+    assert read_facts(copy, more={"preset": "ci"}) == Facts("mit", "a/b", training)
+    assert read_facts(copy, "apache-2.0").licence == "apache-2.0"
+    (copy / "README.md").write_text("---\nlicense: [mit\n---\n")
+    assert read_facts(copy).licence is None
+
+
+def test_fill_in_the_middle_tokens_are_named(checkpoint: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(checkpoint, tmp_path / "copy")
+    tokenizer = json.loads((copy / "tokenizer.json").read_text())
+    for i, content in enumerate(("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"), 600):
+        tokenizer["added_tokens"].append({**tokenizer["added_tokens"][0], "id": i, "content": content})
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
+    fields = GGUFReader(export_gguf(copy, tmp_path / "model.gguf").path).fields
+    names = [f"tokenizer.ggml.fim_{part}_token_id" for part in ("pre", "suf", "mid")]
+    assert [fields[name].contents() for name in names] == [600, 601, 602]
+
+
+def test_shards_give_the_same_tensors_as_one_file(checkpoint: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(checkpoint, tmp_path / "copy")
+    weights = load_file(copy / "model.safetensors")
+    (copy / "model.safetensors").unlink()
+    halves = {"a.safetensors": sorted(weights)[::2], "b.safetensors": sorted(weights)[1::2]}
+    for name, keys in halves.items():
+        save_file({key: weights[key] for key in keys}, copy / name)
+    index = {"weight_map": {key: name for name, keys in halves.items() for key in keys}}
+    (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    one = weights_in(export_gguf(checkpoint, tmp_path / "one.gguf").path)
+    both = weights_in(export_gguf(copy, tmp_path / "both.gguf").path)
+    assert one.keys() == both.keys() and all(np.array_equal(one[name], both[name]) for name in one)
+    (copy / "b.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"b.safetensors can't be read"):
+        export_gguf(copy, tmp_path / "none.gguf")
+
+
+@pytest.mark.parametrize("linear_type", ["F32", "F16", "BF16", "Q8_0", "Q4_0"])
+def test_any_type_holds_any_weights_to_its_precision(tmp_path: Path, checkpoint: Path, linear_type: LinearType) -> None:
+    step = {"F32": 0.0, "F16": 2**-10, "BF16": 2**-7, "Q8_0": 2**-7, "Q4_0": 2**-3}[linear_type]
+    exported = weights_in(export_gguf(checkpoint, tmp_path / "model.gguf", linear_type, "F32").path)
+    source = load_file(checkpoint / "model.safetensors")["model.layers.1.mlp.up_proj.weight"].numpy()
+    assert np.abs(exported["blk.1.ffn_up.weight"] - source).max() <= step * np.abs(source).max()
 
 
 def edit_config(checkpoint: Path, **changes: object) -> None:
@@ -135,6 +195,8 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_its_cause(checkpoint: 
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ExportError, match="could not be written"):
         export_gguf(checkpoint, tmp_path / "file" / "model.gguf")
+    with pytest.raises(ExportError, match="is a folder"):
+        export_gguf(checkpoint, tmp_path)
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_partial_one(checkpoint: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from trainer.model import make_ternary, materialised_weights
 
-SPECIAL_TOKENS = ["<|endoftext|>", "<|pad|>", "<|user|>", "<|assistant|>", "<|fim|>"]
+SPECIAL_TOKENS = ["<|endoftext|>", "<|pad|>", "<|user|>", "<|assistant|>"]
 
 CHAT_TEMPLATE = (
     "{%- set ns = namespace(system='') -%}"
@@ -55,7 +55,7 @@ fn main() {
 """
 
 
-def write_tokenizer(directory: Path, vocab_size: int = 600) -> Tokenizer:
+def write_tokenizer(directory: Path, vocab_size: int = 600, more_tokens: tuple[str, ...] = ()) -> Tokenizer:
     """Train the tokenizer on a little Rust and save it in transformers' form."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -67,7 +67,7 @@ def write_tokenizer(directory: Path, vocab_size: int = 600) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=SPECIAL_TOKENS,
+        special_tokens=[*SPECIAL_TOKENS, *more_tokens],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -85,11 +85,18 @@ def write_tokenizer(directory: Path, vocab_size: int = 600) -> Tokenizer:
 
 
 def write_checkpoint(
-    directory: Path, *, hidden: int = 256, ffn: int = 256, ternary: bool = True, tied: bool = True, steps: int = 60
+    directory: Path,
+    *,
+    hidden: int = 256,
+    ffn: int = 256,
+    ternary: bool = True,
+    tied: bool = True,
+    steps: int = 60,
+    more_tokens: tuple[str, ...] = (),
 ) -> Path:
     """Train a small Llama on a page of Rust for a few seconds, so that its next tokens mean something, and save it."""
     directory.mkdir(parents=True, exist_ok=True)
-    tokenizer = write_tokenizer(directory)
+    tokenizer = write_tokenizer(directory, more_tokens=more_tokens)
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=tokenizer.get_vocab_size() + 8,
@@ -100,6 +107,7 @@ def write_checkpoint(
         num_key_value_heads=2,
         max_position_embeddings=256,
         tie_word_embeddings=tied,
+        ferrotype={"ternary": ternary},
         bos_token_id=0,
         eos_token_id=0,
         pad_token_id=1,
