@@ -4,6 +4,7 @@
       config.json  generation_config.json  model.safetensors      the materialised model
       tokenizer.json  tokenizer_config.json ...                   copied from the run's tokenizer
       training/latent.safetensors  training/state.pt              latent weights; optimizer, RNG, cursors
+      adapter/                                                    a low-rank adapter, where only one was trained
       manifest.json                                               kind, step, every file's size and SHA-256
 
 A checkpoint is written beside, fsynced and renamed: a folder with its final name is whole. `load_checkpoint` still
@@ -28,8 +29,10 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from trainer.adapter import FOLDER as ADAPTER
+from trainer.adapter import save_adapter
 from trainer.errors import CheckpointError
-from trainer.model import is_ternary, make_ternary, materialised_weights
+from trainer.model import TernaryLinear, is_ternary, latent_of, make_ternary, materialised_weights
 
 transformers_logging.disable_progress_bar()
 
@@ -98,6 +101,7 @@ def save_checkpoint(
                 shutil.copy2(tokenizer_dir / name, partial / name)
         if is_ternary(model):
             save_file(_latent(model), partial / "training" / "latent.safetensors", metadata={"format": "pt"})
+        save_adapter(model, partial / ADAPTER)
         if state is not None:
             torch.save(dict(state), partial / "training" / "state.pt")
         files = {str(p.relative_to(partial)): _fingerprint(p) for p in sorted(partial.rglob("*")) if p.is_file()}
@@ -110,7 +114,7 @@ def save_checkpoint(
             "files": files,
         }
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        for path in [p for p in partial.rglob("*") if p.is_file()] + [partial / "training", partial]:
+        for path in [*partial.rglob("*"), partial]:
             _fsync(path)
         partial.rename(directory)
         _fsync(directory.parent)
@@ -144,6 +148,10 @@ def load_checkpoint(directory: Path, *, device: str = "cpu", verify: bool = True
             latent = directory / "training" / "latent.safetensors"
             if latent.exists():
                 model.load_state_dict(load_file(latent), strict=False)
+            else:  # somebody kept the Hugging Face files alone
+                for layer in model.modules():
+                    if isinstance(layer, TernaryLinear):
+                        layer.weight.data = latent_of(layer.weight.data)
         path = directory / "training" / "state.pt"
         state = torch.load(path, map_location=device, weights_only=True) if path.exists() else None
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
@@ -172,6 +180,24 @@ def read_manifest(directory: Path) -> Manifest | None:
         raise CheckpointError(
             f"{path} is corrupt ({error}). Remove {directory} to go on from the one before it."
         ) from error
+
+
+def fingerprint(directory: Path) -> str:
+    """Tells models apart, without reading all of them: 16 hexadecimal digits of the weights at `directory`.
+
+    Raises:
+        CheckpointError: its manifest is corrupt.
+    """
+    manifest = read_manifest(directory)
+    if manifest is not None:
+        files = sorted(manifest.files.items())
+        parts = [f"{name} {of['sha256']}".encode() for name, of in files if name.endswith(".safetensors")]
+    else:
+        parts = []
+        for path in sorted(directory.glob("*.safetensors")):
+            with path.open("rb") as file:
+                parts += [f"{path.name} {path.stat().st_size}".encode(), file.read(1 << 20)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
 def newest_checkpoint(parent: Path, prefix: str) -> Path | None:

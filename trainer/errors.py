@@ -13,3 +13,15 @@ class CheckpointError(TrainerError):
 
 class DivergedError(TrainerError):
     """The loss became NaN or infinite."""
+
+
+class AdapterError(TrainerError):
+    """A low-rank adapter doesn't fit the model, or the checkpoint that it is to go on from."""
+
+
+class OutOfMemory(TrainerError):
+    """Not even the smallest piece of a step fits the memory."""
+
+
+class ImportFailed(TrainerError):
+    """A model that was given can't be opened."""

@@ -24,6 +24,9 @@ TERNARY_LAYERS = frozenset(("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj",
 SMALLEST_SCALE = 6.2e-5
 """Just above fp16's smallest normal number: a scale never becomes a subnormal, which some kernels flush to zero."""
 
+ADAPTED, ADAPTER_PARTS = ".base_layer", ".lora_"
+"""How PEFT names a layer that has an adapter, beneath that layer's own name, and the adapter's parts."""
+
 
 def ternary(latent: Tensor) -> Tensor:
     """The ternary values of a weight matrix, times their fp16-exact scale: the mean absolute latent weight.
@@ -36,6 +39,12 @@ def ternary(latent: Tensor) -> Tensor:
     """
     scale = latent.abs().mean().clamp_min(SMALLEST_SCALE).half().to(latent.dtype)
     return (latent / scale).round().clamp_(-1, 1).mul_(scale)
+
+
+def latent_of(values: Tensor) -> Tensor:
+    """Latent weights whose `ternary` values are exactly `values`: for a model of which only these are left."""
+    share = (values != 0).to(values.dtype).mean()
+    return values / share if share else values
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -109,12 +118,19 @@ def materialised_weights(model: nn.Module) -> dict[str, Tensor]:
     """The weights that the model computes with, under Hugging Face's names: fp32 on the CPU, no tied `lm_head`.
 
     This is what a checkpoint's `model.safetensors` holds, what rollout engines are pushed, and what is exported.
+    Ternary layers' latent weights are rounded, and adapters (`trainer.adapter`) added to what they adapt.
     """
-    ternary_names = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, TernaryLinear)}
+    layers = dict(model.named_modules())
     tied = bool(getattr(getattr(model, "config", None), "tie_word_embeddings", False))
+    weights = {}
     with torch.no_grad():
-        return {
-            name: (ternary(weight) if name in ternary_names else weight).detach().float().cpu().contiguous().clone()
-            for name, weight in model.state_dict().items()
-            if not (tied and name == "lm_head.weight")
-        }
+        for name, weight in model.state_dict().items():
+            if ADAPTER_PARTS in name or (tied and name == "lm_head.weight"):
+                continue
+            path, _, leaf = name.rpartition(".")
+            if leaf == "weight" and isinstance(layers[path], TernaryLinear):
+                weight = ternary(weight)
+            elif leaf == "weight" and path.endswith(ADAPTED):
+                weight = weight + layers[path.removesuffix(ADAPTED)].get_delta_weight("default")
+            weights[name.replace(f"{ADAPTED}.", ".")] = weight.detach().float().cpu().contiguous().clone()
+    return weights

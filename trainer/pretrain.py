@@ -1,7 +1,8 @@
 """Supervised training: next-token prediction over windows of tokens, resumable to the bit.
 
 A batch is a pure function of the step, the learning rate too, and there is no dropout: a run that is killed and started
-again from `step_N` walks the same path. Writes checkpoints; never evaluates and never touches Ray.
+again from `step_N` walks the same path. A step that runs out of memory is done over in halves, and so are those after
+it. Writes checkpoints; never evaluates and never touches Ray.
 """
 
 from __future__ import annotations
@@ -20,11 +21,16 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from trainer.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, prune, save_checkpoint
-from trainer.errors import DivergedError
+from trainer.corpus.windows import PADDING
+from trainer.errors import DivergedError, OutOfMemory
+from trainer.memory import free_cached_memory, is_out_of_memory
 from trainer.settings import PretrainSettings
 
 BETAS = (0.9, 0.95)
 """AdamW's: the second moment forgets in 20 steps, since ternary weights flip and old gradients mislead."""
+
+MICRO_BATCH = "micro_batch"
+"""Key of the checkpoint's state: the batch size that was asked for, and how much of it fitted at once."""
 
 Optimizers = Mapping[str, torch.optim.Optimizer]
 
@@ -59,11 +65,45 @@ def learning_rate(settings: PretrainSettings, step: int) -> float:
 
 
 def next_token_loss(model: nn.Module, windows_B_T: Tensor) -> Tensor:
-    """Mean cross-entropy (nats) of each token given those before it; padding (`pad_token_id`) is not counted."""
-    logits = model(input_ids=windows_B_T[:, :-1], use_cache=False).logits.float()
-    return nn.functional.cross_entropy(
-        logits.flatten(0, 1), windows_B_T[:, 1:].flatten(), ignore_index=int(model.config.pad_token_id)
-    )
+    """Mean cross-entropy (nats) of each token given those before it; PADDING, which nothing follows, is not counted."""
+    # No token sees those behind it: what stands in for padding does not matter.
+    logits = model(input_ids=windows_B_T[:, :-1].clamp(min=0), use_cache=False).logits.float()
+    return nn.functional.cross_entropy(logits.flatten(0, 1), windows_B_T[:, 1:].flatten(), ignore_index=PADDING)
+
+
+def accumulate(model: nn.Module, windows_B_T: Tensor, size: int) -> tuple[Tensor, int]:
+    """Sum the gradient of the step's mean loss into `.grad`, `size` windows at a time.
+
+    Returns the loss, and the number of windows at a time that fitted: half of `size`, a quarter, ... if memory ran out.
+
+    Raises:
+        OutOfMemory: one window doesn't fit.
+    """
+    counts_B = (windows_B_T[:, 1:] != PADDING).sum(1)
+    while True:
+        model.zero_grad(set_to_none=True)
+        try:
+            losses = []
+            for windows, counts in zip(windows_B_T.split(size), counts_B.split(size), strict=True):
+                # Exactly 1 for the whole batch: a step in one piece stays what it was, to the bit.
+                share = counts.sum() / counts_B.sum()
+                if share > 0:
+                    loss = next_token_loss(model, windows) * share
+                    loss.backward()
+                    losses.append(loss.detach())
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if size == 1:
+                raise OutOfMemory(
+                    f"one window of {windows_B_T.shape[1] - 1} tokens does not fit the memory. Lower pretrain.context, "
+                    "or train a smaller model, or on a larger device."
+                ) from error
+        else:
+            return torch.stack(losses).sum() if losses else torch.tensor(math.nan), size
+        # Outside of `except`: the traceback holds the tensors that must be freed first.
+        size //= 2
+        free_cached_memory()
 
 
 def pretrain(
@@ -77,14 +117,18 @@ def pretrain(
     tokenizer_dir: Path,
     kind: str,
     on_step: Callable[[StepRecord], None],
+    stop: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Train steps `first_step..last_step` and return the last checkpoint, `directory/step_<last_step>`.
+
+    `stop` is asked after each step; once true, that step's checkpoint is the last.
 
     Goes on from the newest checkpoint in `directory`; with none there, from `start`, whose optimizer state is taken
     over if it has one.
 
     Raises:
         CheckpointError: a checkpoint can't be read or written.
+        OutOfMemory: not even one window fits.
         DivergedError: the loss is no longer finite. The last checkpoint on disk is from before that.
     """
     torch.set_num_threads(settings.threads)
@@ -101,6 +145,9 @@ def pretrain(
     for name, optimizer in optimizers.items():
         if checkpoint.state and name in checkpoint.state:
             optimizer.load_state_dict(checkpoint.state[name])
+    batch_size, fitting = (checkpoint.state or {}).get(MICRO_BATCH, (None, None))
+    if batch_size != settings.batch_size:
+        fitting = settings.batch_size
     directory.mkdir(parents=True, exist_ok=True)
     saved_at = time.monotonic()
     while step < last_step:
@@ -110,8 +157,7 @@ def pretrain(
         for optimizer in optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        loss = next_token_loss(model, windows_B_T)
-        loss.backward()
+        loss, fitting = accumulate(model, windows_B_T, fitting)
         grad_norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip))
         if not (math.isfinite(loss.item()) and math.isfinite(grad_norm)):
             raise DivergedError(
@@ -124,7 +170,8 @@ def pretrain(
         step += 1
         tokens = step * settings.batch_size * settings.context
         on_step(StepRecord(step, last_step, loss.item(), rate, grad_norm, tokens, time.perf_counter() - started))
-        due = time.monotonic() - saved_at > settings.resume_seconds
+        stopped = stop()
+        due = stopped or time.monotonic() - saved_at > settings.resume_seconds
         if due or step == last_step or step % settings.checkpoint_interval == 0:
             save_checkpoint(
                 directory / f"step_{step}",
@@ -133,11 +180,14 @@ def pretrain(
                 kind=kind,
                 step=step,
                 progress={"tokens": tokens},
-                state={name: optimizer.state_dict() for name, optimizer in optimizers.items()},
+                state={name: optimizer.state_dict() for name, optimizer in optimizers.items()}
+                | {MICRO_BATCH: (settings.batch_size, fitting)},
             )
             prune(directory, "step_", keep_every=settings.checkpoint_interval)
             saved_at = time.monotonic()
-    return directory / f"step_{last_step}"
+        if stopped:
+            break
+    return directory / f"step_{step}"
 
 
 def _optimizers(model: PreTrainedModel, settings: PretrainSettings) -> Optimizers:

@@ -45,6 +45,9 @@ class PretrainSettings(BaseModel):
 
     base_steps: int = Field(default=100, ge=1)
     target_steps: int = Field(default=400, ge=2)
+    start_steps: int = Field(default=0, ge=0)
+    """Steps on solved training tasks, asked as RL asks, for a model that is given (`start_from`), which then takes
+    neither of the above. 0: RL starts with the model as it is."""
     batch_size: int = Field(default=16, ge=1)
     """Windows in an optimizer step."""
     context: int = Field(default=256, ge=16)

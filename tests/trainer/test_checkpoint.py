@@ -1,5 +1,6 @@
 """Checkpoints: whole or absent, verified on load, pruned with care."""
 
+import shutil
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import torch
 
 from trainer.checkpoint import load_checkpoint, newest_checkpoint, prune, save_checkpoint
 from trainer.errors import CheckpointError
-from trainer.model import build_model
+from trainer.model import build_model, materialised_weights
 from trainer.settings import ModelShape
 
 
@@ -70,7 +71,7 @@ from pathlib import Path
 import torch
 from trainer.checkpoint import save_checkpoint
 from trainer.errors import CheckpointError
-from trainer.model import build_model
+from trainer.model import build_model, materialised_weights
 from trainer.settings import ModelShape
 model = build_model(ModelShape(layers=1, ffn_size=256), vocab_size=300)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -84,3 +85,14 @@ except CheckpointError as error:
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=120)
     assert "could not be written" in done.stdout, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ternary_folder_without_its_latent_weights_computes_what_it_did(model, tmp_path):
+    whole = save_checkpoint(tmp_path / "step_1", model, tmp_path, kind="supervised", step=1)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(whole / name, kept)
+    expected, found = (materialised_weights(load_checkpoint(folder).model) for folder in (whole, kept))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], weight) for name, weight in expected.items())

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from trainer import pretrain as pretrain_module
 from trainer.checkpoint import load_checkpoint
-from trainer.errors import DivergedError
+from trainer.corpus.windows import PADDING
+from trainer.errors import DivergedError, OutOfMemory
 from trainer.model import build_model, materialised_weights
 from trainer.pretrain import learning_rate, pretrain
 from trainer.settings import ModelShape, PretrainSettings
@@ -21,9 +23,9 @@ class Periodic:
         return (starts + np.arange(33)) % 7 + 5
 
 
-def run(folder, last, *, settings, seen=None):
+def run(folder, last, *, settings, seen=None, ternary=True):
     torch.manual_seed(0)
-    start = build_model(ModelShape(layers=1, ffn_size=256), vocab_size=64)
+    start = build_model(ModelShape(layers=1, ffn_size=256, ternary=ternary), vocab_size=64)
     return pretrain(
         settings, batches=Periodic(), start=start, first_step=0, last_step=last, directory=folder,
         tokenizer_dir=folder, kind="supervised", on_step=(seen if seen is not None else []).append,
@@ -71,3 +73,47 @@ def test_the_schedule_warms_up_holds_and_decays():
     assert rates[10:50] == [1.0] * 40
     assert rates[99] == pytest.approx(0.1)
     assert all(a >= b for a, b in itertools.pairwise(rates[50:]))
+
+
+def limit_memory(monkeypatch, windows):
+    """The forward pass raises what torch raises when it gets more than so many windows."""
+    forward, seen = pretrain_module.next_token_loss, []
+
+    def limited(model, windows_B_T):
+        seen.append(len(windows_B_T))
+        if len(windows_B_T) > windows:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(model, windows_B_T)
+
+    monkeypatch.setattr(pretrain_module, "next_token_loss", limited)
+    return seen
+
+
+def test_out_of_memory_redoes_the_step_in_pieces_and_remembers(tmp_path, monkeypatch):
+    """On a plain model: a ternary weight that rounding flips is soon another path."""
+    calm, pressed = [], []
+    run(tmp_path / "calm", 3, settings=SETTINGS, ternary=False, seen=calm)
+    sizes = limit_memory(monkeypatch, 3)
+    run(tmp_path / "pressed", 2, settings=SETTINGS, ternary=False, seen=pressed)
+    assert sizes == [8, 4] + [2] * 4 + [2] * 4
+    run(tmp_path / "pressed", 3, settings=SETTINGS, ternary=False, seen=pressed)
+    assert sizes[10:] == [2] * 4, "a resumed run doesn't try the sizes that failed"
+    assert [r.loss for r in pressed] == pytest.approx([r.loss for r in calm], rel=1e-4)
+    assert [r.grad_norm for r in pressed] == pytest.approx([r.grad_norm for r in calm], rel=1e-3)
+
+
+def test_pieces_with_padding_weigh_by_their_tokens():
+    torch.manual_seed(0)
+    model = build_model(ModelShape(layers=1, ffn_size=256, ternary=False), vocab_size=64)
+    windows = torch.randint(5, 64, (4, 9))
+    windows[0, 3:], windows[2:] = PADDING, PADDING
+    (whole, _), want = pretrain_module.accumulate(model, windows, 4), model.model.norm.weight.grad.clone()
+    (pieces, _), got = pretrain_module.accumulate(model, windows, 1), model.model.norm.weight.grad.clone()
+    assert torch.equal(whole, pretrain_module.next_token_loss(model, windows).detach())
+    torch.testing.assert_close((pieces, got), (whole, want))
+
+
+def test_a_window_that_does_not_fit_is_an_error_for_the_user(tmp_path, monkeypatch):
+    limit_memory(monkeypatch, 0)
+    with pytest.raises(OutOfMemory, match=r"one window of 32 tokens .*pretrain\.context"):
+        run(tmp_path, 1, settings=SETTINGS)

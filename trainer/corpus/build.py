@@ -103,7 +103,7 @@ def build_corpus(
             settings.extra_share,
             settings.seed,
         )
-        tokenizer = train_tokenizer(sample, settings.vocab_size, tokenizer_dir)
+        tokenizer = train_tokenizer(sample, settings.vocab_size, tokenizer_dir, fim=settings.fim_share > 0)
         fingerprint = tokenizer_sha256(tokenizer_dir)
         progress(1, 1, "training the tokenizer")
     with _timed(seconds, "encode"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # What the guide names, then crates of ordinary, readable Rust (no generated tables, no FFI): together over 4.2M tokens.
 _DEFAULT_CRATES = """
@@ -45,10 +45,21 @@ class CorpusSettings(BaseModel):
     """Share of that sample given to the extra documents (solved tasks), so that tasks take few tokens to write."""
     max_source_mb: float = Field(default=256.0, gt=0)
     """Reading stops here, and the report says so: text is held in memory, about 4 bytes for each byte read."""
+    fim_share: float = Field(default=0.0, ge=0, le=0.9)
+    """Share of documents (of crates, and solved tasks but for chats) that supervised training reads as prefix, suffix
+    and middle, so that the model learns to fill gaps. With 0 the tokenizer has no markers and nobody offers it."""
+    fim_spm_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of those that show the suffix first (llama.cpp's --spm-infill). `ferrotype serve` asks prefix first."""
     cache_dir: Path | None = None
     """Fetched crates stay here for the next run. Default: `$XDG_CACHE_HOME/ferrotype/crates`."""
     seed: int = 0
     """Order of the documents in the token file."""
+
+    @model_validator(mode="after")
+    def _an_order_needs_gaps(self) -> CorpusSettings:
+        if self.fim_spm_share and not self.fim_share:
+            raise ValueError("fim_spm_share orders documents of fim_share, and that is 0: set corpus.fim_share above 0")
+        return self
 
     @property
     def cache(self) -> Path:

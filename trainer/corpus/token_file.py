@@ -57,9 +57,11 @@ class Manifest:
 
 @dataclass(frozen=True)
 class TokenView:
-    """One split of a token file: (N,) ids in the mapping's own type. Every document ends with end-of-text."""
+    """One split of a token file: (N,) ids in the mapping's own type. Where `bounds` don't say where documents begin and
+    end, each ends with end-of-text."""
 
     ids: NDArray[np.unsignedinteger]
+    bounds: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -67,6 +69,8 @@ class TokenView:
     @cached_property
     def document_bounds(self) -> NDArray[np.int64]:
         """(D + 1,) offsets: document d is `ids[bounds[d]:bounds[d + 1]]`, its end-of-text included."""
+        if self.bounds is not None:
+            return self.bounds
         return np.concatenate([[0], np.flatnonzero(self.ids == END_OF_TEXT_ID) + 1])
 
 

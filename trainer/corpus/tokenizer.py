@@ -21,10 +21,11 @@ END_OF_TEXT = "<|endoftext|>"
 PAD = "<|pad|>"
 USER = "<|user|>"
 ASSISTANT = "<|assistant|>"
-FIM = "<|fim|>"
-SPECIAL_TOKENS = (END_OF_TEXT, PAD, USER, ASSISTANT, FIM)
-"""Their ids are their places: 0 ends every document, and is begin- and end-of-sequence too."""
-END_OF_TEXT_ID, PAD_ID, USER_ID, ASSISTANT_ID, FIM_ID = range(5)
+FIM_TOKENS = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+"""Only a tokenizer whose model is trained to fill gaps has them: llama.cpp and editors take their presence for that."""
+SPECIAL_TOKENS = (END_OF_TEXT, PAD, USER, ASSISTANT)
+"""Their ids are their places, and `FIM_TOKENS` follow: 0 ends every document, and is begin- and end-of-sequence too."""
+END_OF_TEXT_ID, PAD_ID, USER_ID, ASSISTANT_ID, FIM_PREFIX_ID, FIM_SUFFIX_ID, FIM_MIDDLE_ID = range(7)
 
 MAX_CONTEXT = 2048
 """The longest context that any preset trains with; longer inputs are warned about by transformers."""
@@ -52,8 +53,10 @@ def chat_document(instruction: str, source: str) -> str:
     return f"{USER}{instruction}{ASSISTANT}{source}"
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int, directory: Path) -> Tokenizer:
+def train_tokenizer(texts: Iterable[str], vocab_size: int, directory: Path, *, fim: bool = False) -> Tokenizer:
     """Learns a tokenizer from `texts` and saves it as a folder that `AutoTokenizer` opens. Same texts, same file.
+
+    `fim` gives it the markers of a model that is trained to fill gaps.
 
     Raises `TokenizerError` if the texts are too few for `vocab_size`, `WriteFailed` when the disk refuses.
     """
@@ -67,7 +70,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, directory: Path) -> T
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=list(SPECIAL_TOKENS),
+        special_tokens=[*SPECIAL_TOKENS, *(FIM_TOKENS if fim else ())],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
@@ -84,15 +87,16 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, directory: Path) -> T
 def save_tokenizer(tokenizer: Tokenizer, directory: Path) -> None:
     """Writes tokenizer.json, tokenizer_config.json (with the chat template) and special_tokens_map.json."""
     specials = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT, "pad_token": PAD}
+    additional = [USER, ASSISTANT, *(FIM_TOKENS if can_infill(tokenizer) else ())]
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         **specials,
-        "additional_special_tokens": [USER, ASSISTANT, FIM],
+        "additional_special_tokens": additional,
         "model_max_length": MAX_CONTEXT,
         "clean_up_tokenization_spaces": False,
         "chat_template": CHAT_TEMPLATE,
     }
-    special_map = {**specials, "additional_special_tokens": [USER, ASSISTANT, FIM]}
+    special_map = {**specials, "additional_special_tokens": additional}
     with atomic_folder(directory) as folder:
         (folder / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
         (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
@@ -101,6 +105,8 @@ def save_tokenizer(tokenizer: Tokenizer, directory: Path) -> None:
 
 def load_tokenizer(directory: Path) -> Tokenizer:
     """Opens a folder that `train_tokenizer` (or a checkpoint of ours) holds. For foreign models use `AutoTokenizer`.
+
+    One of an earlier release, without `FIM_TOKENS`, loads: its model can't fill gaps, and all else holds.
 
     Raises `TokenizerError` if it is missing, damaged, or has other special tokens.
     """
@@ -114,8 +120,13 @@ def load_tokenizer(directory: Path) -> Tokenizer:
     except Exception as error:  # the library raises bare Exception
         raise TokenizerError(f"{path} is damaged ({error}). Build the corpus again.") from error
     if [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS] != list(range(len(SPECIAL_TOKENS))):
-        raise TokenizerError(f"{path} is another project's tokenizer: ids 0 to 4 must be {', '.join(SPECIAL_TOKENS)}.")
+        raise TokenizerError(f"{path} is another project's tokenizer: ids 0 to 3 must be {', '.join(SPECIAL_TOKENS)}.")
     return tokenizer
+
+
+def can_infill(tokenizer: Tokenizer) -> bool:
+    """Whether it has the markers for a gap, at their ids."""
+    return [tokenizer.token_to_id(token) for token in FIM_TOKENS] == [FIM_PREFIX_ID, FIM_SUFFIX_ID, FIM_MIDDLE_ID]
 
 
 def tokenizer_sha256(directory: Path) -> str:
@@ -142,6 +153,6 @@ def training_sample(corpus: Sequence[str], extra: Sequence[str], size: int, extr
 
 
 def _without_specials(text: str) -> str:
-    for token in SPECIAL_TOKENS:
+    for token in (*SPECIAL_TOKENS, *FIM_TOKENS):
         text = text.replace(token, "\n")
     return text

@@ -15,8 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.corpus.errors import TokenFileError
+from trainer.corpus.infill import SLACK, Infill
 from trainer.corpus.token_file import TokenView
-from trainer.corpus.tokenizer import PAD_ID
+from trainer.corpus.tokenizer import END_OF_TEXT_ID
+
+PADDING = -100
+"""No token: targets that hold it are not counted. A padding token would do only for tokenizers that have one, and many
+take end-of-text for it, which must be learnt."""
 
 
 class Windows(Protocol):
@@ -33,9 +38,9 @@ class StreamWindows:
     """Windows at any place of the stream, for corpora much larger than a run. An epoch reads nearly every token once;
     each starts at another offset, so that windows don't keep their edges."""
 
-    def __init__(self, tokens: TokenView, context: int, seed: int) -> None:
+    def __init__(self, tokens: TokenView, context: int, seed: int, infill: Infill | None = None) -> None:
         """Raises `TokenFileError` if there isn't even one window."""
-        self.context = context
+        self.context, self._infill = context, infill
         self._ids, self._seed = tokens.ids, seed
         # One window less than fits leaves room for every offset.
         self._count = max(1, (len(tokens) - 1) // context - 1)
@@ -53,24 +58,33 @@ class StreamWindows:
             + self.context * _shuffled(self._seed, int(epoch), self._count)[place]
             for epoch, place in zip(epochs, places, strict=True)
         ]
-        return np.stack([self._ids[start : start + self.context + 1] for start in starts]).astype(np.int64)
+        rows = [self._ids[start : start + self.context + 1].astype(np.int64) for start in starts]
+        if self._infill is not None:
+            rows = [
+                _with_gaps(row, self._infill, int(epoch), int(start))
+                for row, epoch, start in zip(rows, epochs, starts, strict=True)
+            ]
+        return np.stack(rows)
 
 
 class DocumentWindows:
     """Windows that hold whole documents, each window beginning with one; the room that is left is padding.
 
-    The loss must leave out targets that are padding (id 1). A document longer than a window is cut to its beginning.
-    Each epoch reads every document once.
+    The loss must leave out targets that are PADDING. A document longer than a window is cut to its beginning.
+    Each epoch reads every document once; of those that `infill` chooses, each epoch cuts another gap.
     """
 
-    def __init__(self, tokens: TokenView, context: int, seed: int) -> None:
+    def __init__(self, tokens: TokenView, context: int, seed: int, infill: Infill | None = None) -> None:
         """Raises `TokenFileError` if there is no document."""
-        self.context = context
+        self.context, self._infill = context, infill
         self._ids, self._seed, self._bounds = tokens.ids, seed, tokens.document_bounds
         lengths = np.minimum(np.diff(self._bounds), context + 1)
         if not len(lengths):
             raise TokenFileError("no documents to make windows of. Add sources.")
         order = np.random.default_rng([seed, 0]).permutation(len(lengths))
+        if infill is not None:
+            # Room for the gap is set aside, so that the windows of every epoch hold the same documents.
+            lengths = lengths + SLACK * self._with_room(infill, lengths)
         self._packed = pack(lengths, order, context + 1)
 
     @property
@@ -82,15 +96,26 @@ class DocumentWindows:
     def rows(self, ordinals: NDArray[np.int64]) -> NDArray[np.int64]:
         """(n, context + 1) windows for n row numbers."""
         width = self.context + 1
-        windows = np.full((len(ordinals), width), PAD_ID, np.int64)
+        windows = np.full((len(ordinals), width), PADDING, np.int64)
         for window, ordinal in zip(windows, ordinals, strict=True):
             epoch, place = divmod(int(ordinal), len(self._packed))
             cursor = 0
             for document in self._packed[_shuffled(self._seed, epoch, len(self._packed))[place]]:
-                ids = self._ids[self._bounds[document] : self._bounds[document + 1]][: width - cursor]
+                ids = self._document(document, epoch)[: width - cursor]
                 window[cursor : cursor + len(ids)] = ids
                 cursor += len(ids)
         return windows
+
+    def _with_room(self, infill: Infill, lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(D,) whether a document is to have gaps, and fits a window with one."""
+        chosen = np.array([infill.chooses(document) for document in range(len(lengths))])
+        return chosen & (lengths + SLACK <= self.context + 1)
+
+    def _document(self, document: int, epoch: int) -> Sequence[int] | NDArray[np.unsignedinteger]:
+        ids = self._ids[self._bounds[document] : self._bounds[document + 1]]
+        if self._infill is None or len(ids) + SLACK > self.context + 1 or not self._infill.chooses(document):
+            return ids
+        return self._infill.rearranged(ids.tolist(), epoch, document) or ids
 
 
 @dataclass(frozen=True)
@@ -146,6 +171,26 @@ def pack(lengths: NDArray[np.int64], order: NDArray[np.int64], capacity: int) ->
         windows[window].append(int(document))
         by_room[room - length].append(window)
     return windows
+
+
+def _with_gaps(row_T: NDArray[np.int64], infill: Infill, epoch: int, start: int) -> NDArray[np.int64]:
+    """The window at `start` with the documents that `infill` chooses rearranged, each from what the window holds of it.
+
+    What no longer fits falls off at the end, and what a shortened last document leaves is padding.
+    """
+    window: list[int] = []
+    ends = [*(np.flatnonzero(row_T == END_OF_TEXT_ID) + 1).tolist(), len(row_T)]
+    begin = 0
+    for end in ends:
+        room = len(row_T) - len(window)
+        piece = row_T[begin:end].tolist()
+        place = (epoch, start + begin)
+        if infill.chooses(*place):
+            # Shortened before it is cut: a gap whose filling fell off the window would teach nothing.
+            piece = infill.rearranged(piece[: max(0, room - SLACK)], *place) or piece
+        window += piece[:room]
+        begin = end
+    return np.array(window + [PADDING] * (len(row_T) - len(window)), np.int64)
 
 
 @lru_cache(maxsize=16)

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from transformers import AutoTokenizer
 
 from trainer.corpus.errors import TokenizerError
 from trainer.corpus.tokenizer import (
+    FIM_TOKENS,
     SPECIAL_TOKENS,
+    can_infill,
     chat_document,
     load_tokenizer,
     tokenizer_sha256,
@@ -42,9 +45,27 @@ def test_any_text_comes_back(tokenizer: Tokenizer, text: str) -> None:
     assert tokenizer.decode(ids, skip_special_tokens=False) == text
 
 
-def test_special_tokens_come_first_and_are_one_id_each(tokenizer: Tokenizer) -> None:
+def test_special_tokens_come_first_and_are_one_id_each(tokenizer: Tokenizer, rust: list[str], tmp_path: Path) -> None:
     assert tokenizer.get_vocab_size() == 600
-    assert tokenizer.encode("".join(SPECIAL_TOKENS)).ids == [0, 1, 2, 3, 4]
+    assert tokenizer.encode("".join(SPECIAL_TOKENS)).ids == [0, 1, 2, 3]
+    assert not can_infill(tokenizer)
+    train_tokenizer([f"{text} <|fim_middle|>" for text in rust], 600, tmp_path / "fim", fim=True)
+    with_gaps = load_tokenizer(tmp_path / "fim")
+    assert can_infill(with_gaps) and with_gaps.get_vocab_size() == 600
+    assert with_gaps.encode("".join((*SPECIAL_TOKENS, *FIM_TOKENS))).ids == list(range(7))
+    fast = AutoTokenizer.from_pretrained(tmp_path / "fim")
+    assert fast.decode([6, 2], skip_special_tokens=True) == "", "transformers takes them for special too"
+
+
+def test_a_tokenizer_of_an_earlier_release_loads_and_fills_no_gaps(directory: Path, tmp_path: Path) -> None:
+    whole = json.loads((directory / "tokenizer.json").read_text())
+    vocab = whole["model"]["vocab"]
+    (fifth,) = (token for token, i in vocab.items() if i == 4)
+    whole["added_tokens"].append({**whole["added_tokens"][0], "id": 4, "content": "<|fim|>"})
+    vocab["<|fim|>"] = vocab.pop(fifth)
+    whole["model"]["merges"] = []
+    (tmp_path / "tokenizer.json").write_text(json.dumps(whole))
+    assert not can_infill(load_tokenizer(tmp_path))
 
 
 def test_digits_stand_alone(tokenizer: Tokenizer) -> None:
@@ -57,8 +78,6 @@ def test_the_same_texts_give_the_same_tokenizer(rust: list[str], directory: Path
 
 
 def test_transformers_opens_it_and_renders_the_training_form(directory: Path, tokenizer: Tokenizer) -> None:
-    from transformers import AutoTokenizer
-
     fast = AutoTokenizer.from_pretrained(directory)
     assert (fast.bos_token_id, fast.eos_token_id, fast.pad_token_id, len(fast)) == (0, 0, 1, 600)
     code = "pub fn f(x: u32) -> u32 {\n    x + 10\n}\n"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from trainer.corpus.errors import TokenFileError
 from trainer.corpus.token_file import TokenView
-from trainer.corpus.windows import DocumentWindows, MixtureSampler, StreamWindows, pack
+from trainer.corpus.windows import PADDING, DocumentWindows, MixtureSampler, StreamWindows, pack
 
 CONTEXT = 16
 
@@ -80,8 +80,8 @@ def test_document_windows_begin_with_a_document_and_hold_whole_ones() -> None:
     rows = windows.rows(np.arange(sum(lengths)))
     seen: dict[int, int] = {}
     for row in rows:
-        text = row[row != 1]
-        assert (row[len(text) :] == 1).all()
+        text = row[row != PADDING]
+        assert (row[len(text) :] == PADDING).all()
         assert text[-1] == 0
         for document in np.split(text, np.flatnonzero(text == 0) + 1)[:-1]:
             number = int(document[0]) - 10
