@@ -29,6 +29,8 @@ class Job:
     prompts: tuple[tuple[int, ...], ...]
     samplings: tuple[Sampling, ...]
     wants_usage: bool = False
+    echoes: tuple[str, ...] = ()
+    """The prompts as text, where answers begin with them."""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -36,6 +38,10 @@ class Job:
     def choices(self) -> int:
         """How many completions it asks for."""
         return len(self.prompts) * len(self.samplings)
+
+    def echo(self, index: int) -> str:
+        """What choice `index` begins with."""
+        return self.echoes[index // len(self.samplings)] if self.echoes else ""
 
     @property
     def logprobs(self) -> int | None:
@@ -69,15 +75,31 @@ async def whole_answer(scheduler: Scheduler, job: Job) -> Json:
     async with aclosing(_run(scheduler, job)) as deltas:
         async for index, delta in deltas:
             choices[index].add(delta)
-    shaped = []
-    for index, choice in enumerate(choices):
-        body: Json = {"text": choice.text}
-        if job.endpoint == "chat":
-            body = {"message": {"role": "assistant", "content": choice.text, "refusal": None}}
-        logprobs = _shape_logprobs(job, choice.logprobs, 0)
-        shaped.append({"index": index, **body, "logprobs": logprobs, "finish_reason": choice.finish_reason})
-    kind = "chat.completion" if job.endpoint == "chat" else "text_completion"
-    return {**_head(job, kind), "choices": shaped, "usage": _usage(job, sum(c.completion_tokens for c in choices))}
+    shaped = [
+        whole_choice(job, index, job.echo(index) + choice.text, choice.finish_reason, choice.logprobs)
+        for index, choice in enumerate(choices)
+    ]
+    return {**head_of(job), "choices": shaped, "usage": usage_of(job, sum(c.completion_tokens for c in choices))}
+
+
+def whole_choice(
+    job: Job, index: int, text: str, finish_reason: FinishReason | None, logprobs: Sequence[TokenLogprob] = ()
+) -> Json:
+    """A choice of an answer that is not streamed."""
+    body: Json = {"text": text}
+    if job.endpoint == "chat":
+        body = {"message": {"role": "assistant", "content": text, "refusal": None}}
+    shaped = _shape_logprobs(job, logprobs, 0)
+    return {"index": index, **body, "logprobs": shaped, "finish_reason": finish_reason}
+
+
+def choice_event(job: Job, index: int | None, text: str, finish_reason: FinishReason | None, **beside: Json) -> str:
+    """An event with one piece of choice `index`, or with none, and with fields `beside` the choices."""
+    body: Json = {"text": text}
+    if job.endpoint == "chat":
+        body = {"delta": {"role": "assistant", "content": text} if text else {}}
+    choice = {"index": index, **body, "logprobs": None, "finish_reason": finish_reason}
+    return _event({**head_of(job, streamed=True), "choices": [] if index is None else [choice], **beside})
 
 
 async def event_stream(scheduler: Scheduler, job: Job) -> AsyncGenerator[str, None]:
@@ -86,7 +108,7 @@ async def event_stream(scheduler: Scheduler, job: Job) -> AsyncGenerator[str, No
     Raises:
         ApiError: the queue is full, or the engine refuses it. Raised before the first event; later, it is an event.
     """
-    head = _head(job, "chat.completion.chunk" if job.endpoint == "chat" else "text_completion")
+    head = head_of(job, streamed=True)
     if job.wants_usage:
         head["usage"] = None
     offsets, tokens, begun = [0] * job.choices, 0, False
@@ -97,6 +119,10 @@ async def event_stream(scheduler: Scheduler, job: Job) -> AsyncGenerator[str, No
                     opening = {"delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
                     for number in range(job.choices):
                         yield _event({**head, "choices": [{"index": number, **opening}]})
+                elif not begun and job.echoes:
+                    for number in range(job.choices):
+                        said = {"index": number, "text": job.echo(number), "logprobs": None, "finish_reason": None}
+                        yield _event({**head, "choices": [said]})
                 begun = True
                 body: Json = {"text": delta.text}
                 if job.endpoint == "chat":
@@ -112,7 +138,7 @@ async def event_stream(scheduler: Scheduler, job: Job) -> AsyncGenerator[str, No
         yield _event(error.body)
         return
     if job.wants_usage:
-        yield _event({**head, "choices": [], "usage": _usage(job, tokens)})
+        yield _event({**head, "choices": [], "usage": usage_of(job, tokens)})
     yield "data: [DONE]\n\n"
 
 
@@ -128,12 +154,15 @@ async def _run(scheduler: Scheduler, job: Job) -> AsyncGenerator[tuple[int, Delt
             raise ApiError(str(error), status=error.status, kind=kind) from error
 
 
-def _head(job: Job, kind: str) -> Json:
+def head_of(job: Job, streamed: bool = False) -> Json:
+    """What every answer and event of a job begins with."""
+    kind = "chat.completion" + ".chunk" * streamed if job.endpoint == "chat" else "text_completion"
     prefix = "chatcmpl" if job.endpoint == "chat" else "cmpl"
     return {"id": f"{prefix}-{job.id}", "object": kind, "created": job.created, "model": job.model}
 
 
-def _usage(job: Job, completion_tokens: int) -> Json:
+def usage_of(job: Job, completion_tokens: int) -> Json:
+    """The tokens read and written."""
     prompt_tokens = sum(map(len, job.prompts))
     return {
         "prompt_tokens": prompt_tokens,

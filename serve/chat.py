@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from serve.engine import LlamaCppEngine
+from serve.engine import Engine
 from serve.errors import ApiError, EngineError
 from serve.protocol import Message
 
 
-def chat_prompt(engine: LlamaCppEngine, messages: Sequence[Message]) -> str:
+def chat_prompt(engine: Engine, messages: Sequence[Message]) -> str:
     """The prompt that the model was trained to answer `messages` after.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 
@@ -10,7 +11,11 @@ class ServeError(Exception):
 
 
 class ModelFileError(ServeError):
-    """The model file is missing, is no GGUF, or is damaged."""
+    """The model's file or folder is missing, is no model, or is damaged."""
+
+
+class KeyFileError(ServeError):
+    """The file of API keys can't be used."""
 
 
 class AddressError(ServeError):
@@ -18,7 +23,7 @@ class AddressError(ServeError):
 
 
 class EngineError(Exception):
-    """llama.cpp refused a request (`status` 4xx), or failed at it."""
+    """An engine refused a model or a request (`status` 4xx), or failed at it."""
 
     def __init__(self, message: str, status: int = 500) -> None:
         super().__init__(message)
@@ -40,8 +45,15 @@ class ApiError(Exception):
     ) -> None:
         super().__init__(message)
         self.status = status
+        self.kind, self.param, self.code = kind, param, code
         self.retry_after_seconds = retry_after_seconds
+        self.headers = {} if retry_after_seconds is None else {"Retry-After": str(retry_after_seconds)}
         self.body: dict[str, Any] = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields: dict[str, Any] = {"status": self.status, "kind": self.kind, "param": self.param, "code": self.code,
+                  "retry_after_seconds": self.retry_after_seconds}  # fmt: skip
+        return partial(ApiError, **fields), (str(self),)
 
 
 class Overloaded(ApiError):
@@ -50,8 +62,8 @@ class Overloaded(ApiError):
     def __init__(self, waiting: int) -> None:
         super().__init__(
             f"The server is overloaded: {waiting} requests are waiting. Try again in a second.",
-            status=503,
-            kind="server_error",
+            status=429,
+            kind="rate_limit_error",
             code="overloaded",
             retry_after_seconds=1,
         )

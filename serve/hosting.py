@@ -44,6 +44,11 @@ class Hosted:
     """The line for the operator once requests are answered."""
 
 
+def say(line: str) -> None:
+    """To the operator, at once: a pipe would keep the line until the server ends."""
+    print(line, flush=True)
+
+
 def host(hosted: Hosted, on_ready: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; call from the main thread.
 
@@ -55,6 +60,8 @@ def host(hosted: Hosted, on_ready: Callable[[str], None]) -> None:
         _check_address(hosted.host, hosted.port)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    # Ray's workers step back for everything else by default, which is for batch work: somebody waits for an answer.
+    os.environ.setdefault("RAY_worker_niceness", "0")
 
     # Imported here: they take seconds, and what is wrong should be said at once.
     import ray

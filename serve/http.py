@@ -5,7 +5,9 @@ Knows nothing of models or of judging.
 
 from __future__ import annotations
 
+import asyncio
 import time
+import uuid
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -13,10 +15,14 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.errors import ApiError
+
+BODY_SECONDS = 30
+"""The largest body at the speed of a slow telephone; past it, a client holds the place of others."""
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -34,8 +40,7 @@ def add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def on_api_error(_: Request, error: ApiError) -> Response:
-        retry = error.retry_after_seconds
-        return JSONResponse(error.body, error.status, {} if retry is None else {"Retry-After": str(retry)})
+        return JSONResponse(error.body, error.status, error.headers)
 
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> Response:
@@ -73,13 +78,37 @@ class Counted:
         return None
 
 
+class Named:
+    """Gives every answer the id of its request: the client's own `X-Request-Id`, or a new one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        name = Headers(scope=scope).get("x-request-id") or uuid.uuid4().hex
+
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-Id"] = name
+            await send(message)
+
+        return await self._app(scope, receive, send_named)
+
+
 async def read_body(request: Request, kind: type[R], limit: int) -> R:
     """The request's body, whatever its Content-Type says, as strict JSON of at most `limit` bytes."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise ApiError(f"The request's body is larger than {limit} bytes.", status=413, code="body_too_large")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    text = f"The request's body is larger than {limit} bytes."
+                    raise ApiError(text, status=413, code="body_too_large")
+    except TimeoutError:
+        raise ApiError(f"The request's body did not come within {BODY_SECONDS} s.", status=408) from None
     try:
         return kind.model_validate_json(bytes(body))
     except ValidationError as error:

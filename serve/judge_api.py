@@ -16,28 +16,16 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from reward_farm.document import read_problem, write_verdict
-from reward_farm.errors import (
-    BadProblem,
-    BadValue,
-    BreakerOpen,
-    DeadlineExceeded,
-    FarmError,
-    IdConflict,
-    Overloaded,
-    UnsupportedType,
-)
+from reward_farm.errors import FarmError
 from reward_farm.pool import RewardFarm
 from reward_farm.problem import Problem, Submission
 from reward_farm.scoring import Prompted, submission_of
 from reward_farm.verdict import Verdict
-from serve.errors import ApiError
+from serve.farm_errors import api_error
 from serve.http import Counted, add_errors, document_bodies, documented_body, read_body
 from serve.judge_protocol import CheckRequest, RewardsRequest
 from serve.metrics import REQUEST_SECONDS, REQUESTS, ServeMetrics
 from serve.settings import JudgeSettings
-
-RETRY_SECONDS = 1
-"""A full queue of the default size drains in some seconds; the first places in it are free long before."""
 
 
 def create_judge_app(make_farm: Callable[[], RewardFarm], settings: JudgeSettings) -> FastAPI:
@@ -59,8 +47,7 @@ def create_judge_app(make_farm: Callable[[], RewardFarm], settings: JudgeSetting
     @app.exception_handler(FarmError)
     async def on_farm_error(_: Request, error: FarmError) -> Response:
         known = api_error(error)
-        retry = known.retry_after_seconds
-        return JSONResponse(known.body, known.status, {} if retry is None else {"Retry-After": str(retry)})
+        return JSONResponse(known.body, known.status, known.headers)
 
     @app.get("/health")
     async def health() -> Response:
@@ -97,26 +84,6 @@ def create_judge_app(make_farm: Callable[[], RewardFarm], settings: JudgeSetting
 
     document_bodies(app, (CheckRequest, RewardsRequest))
     return app
-
-
-def api_error(error: FarmError) -> ApiError:
-    """What a client is told of the farm's error."""
-    text = f"{str(error)[:1].upper()}{str(error)[1:]}."
-    match error:
-        case BadProblem() | BadValue() | UnsupportedType():
-            return ApiError(text, param="problem", code="bad_problem")
-        case IdConflict():
-            return ApiError(text, status=409, param="id", code="id_conflict")
-        case Overloaded():
-            return ApiError(
-                text, status=429, kind="rate_limit_error", code="overloaded", retry_after_seconds=RETRY_SECONDS
-            )
-        case DeadlineExceeded():
-            return ApiError(text, status=504, kind="server_error", code="deadline_exceeded")
-        case BreakerOpen():
-            wait = max(1, round(error.retry_after))
-            return ApiError(text, status=503, kind="server_error", code="breaker_open", retry_after_seconds=wait)
-    return ApiError(text, status=503, kind="server_error", code="farm_unavailable")
 
 
 def _new_id() -> str:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from reward_farm.probe import probe
-from serve.hosting import Hosted, host
+from serve.hosting import Hosted, host, say
 from serve.settings import JudgeSettings
 
 APP_NAME = "ferrotype-judge"
 
 
-def run(settings: JudgeSettings, on_ready: Callable[[str], None] = print) -> None:
+def run(settings: JudgeSettings, on_ready: Callable[[str], None] = say) -> None:
     """Serve until SIGINT or SIGTERM; call from the main thread.
 
     Args:

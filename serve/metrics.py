@@ -61,6 +61,7 @@ class ServeMetrics:
         self.registry = CollectorRegistry()
         self._local: dict[str, Any] = {metric.name: _local(metric, self.registry) for metric in metrics}
         self._ray: dict[str, Any] = {metric.name: _ray(metric) for metric in metrics}
+        self._gauges: dict[str, float] = {}
 
     def count(self, metric: Metric, by: float = 1, **tags: str) -> None:
         """Add to a counter."""
@@ -78,8 +79,10 @@ class ServeMetrics:
         self.count(REQUESTS, endpoint=endpoint, status=status)
         self.observe(REQUEST_SECONDS, seconds, endpoint=endpoint)
 
-    def set(self, metric: Metric, value: float) -> None:
-        """Set a gauge."""
+    def shift(self, metric: Metric, by: float) -> None:
+        """Add to a gauge; what several models share of one replica is one series."""
+        value = self._gauges.get(metric.name, 0.0) + by
+        self._gauges[metric.name] = value
         self._local[metric.name].set(value)
         self._ray[metric.name].set(value)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from gguf import GGUFReader
+from gguf import GGUFReader, Keys
 
 from serve.errors import ModelFileError
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A GGUF file whose header and tensors are all there."""
+    """What a model says of itself: a GGUF file, or a Hugging Face folder, whose weights are all there."""
 
     path: Path
     name: str
@@ -20,6 +21,9 @@ class ModelFile:
     context_length: int
     """Tokens it was trained on at once."""
     has_chat_template: bool
+    vocabulary_size: int
+    fim: tuple[int, int, int] | None
+    """Token ids before the prefix, the suffix and the hole of a text to fill in, if it was trained with such."""
     bytes: int
     created: int
     """Unix time of its last change."""
@@ -32,15 +36,15 @@ def read_model_file(path: Path) -> ModelFile:
         ModelFileError: missing, not a GGUF file, cut off, or not a language model.
     """
     if not path.is_file():
-        kind = "is a folder" if path.is_dir() else "does not exist"
-        raise ModelFileError(f"{path} {kind}. Give a GGUF file: `ferrotype export` makes one from a checkpoint.")
+        raise ModelFileError(f"{path} does not exist. Give a GGUF file: `ferrotype export` makes one of a checkpoint.")
     try:
         with path.open("rb") as file:
             magic = file.read(4)
         if magic != b"GGUF":
             raise ModelFileError(f"{path} is not a GGUF file. `ferrotype export` makes one from a checkpoint.")
         reader = GGUFReader(path)
-        values = {key: reader.fields[key].contents() for key in reader.fields if not key.startswith("tokenizer.ggml")}
+        long = ("tokenizer.ggml.tokens", "tokenizer.ggml.scores", "tokenizer.ggml.token_type", "tokenizer.ggml.merges")
+        values = {key: field.contents() for key, field in reader.fields.items() if key not in long}
         architecture = str(values["general.architecture"])
         return ModelFile(
             path=path.resolve(),
@@ -48,6 +52,8 @@ def read_model_file(path: Path) -> ModelFile:
             architecture=architecture,
             context_length=int(values[f"{architecture}.context_length"]),
             has_chat_template="tokenizer.chat_template" in values,
+            vocabulary_size=len(reader.fields["tokenizer.ggml.tokens"].data),
+            fim=_fim(values),
             bytes=path.stat().st_size,
             created=int(path.stat().st_mtime),
         )
@@ -55,3 +61,11 @@ def read_model_file(path: Path) -> ModelFile:
         raise ModelFileError(
             f"{path} is damaged or cut off ({error or type(error).__name__}). Copy or export it again."
         ) from error
+
+
+def _fim(values: dict[str, Any]) -> tuple[int, int, int] | None:
+    names = (Keys.Tokenizer.FIM_PRE_ID, Keys.Tokenizer.FIM_SUF_ID, Keys.Tokenizer.FIM_MID_ID)
+    if any(name not in values for name in names):
+        return None
+    before, after, hole = (int(values[name]) for name in names)
+    return before, after, hole

@@ -11,15 +11,15 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from serve.verify_protocol import VerifyOptions
+
 MAX_CHOICES = 8
 MAX_PROMPTS = 32
 MAX_STOPS = 16
 """Bounds on the work that one request can ask for; OpenAI's own for stops is 4."""
 
 UNSUPPORTED: dict[str, tuple[tuple[Any, ...], str]] = {
-    "suffix": ((None, ""), "filling in the middle is not supported; send the text before the gap as the prompt"),
-    "echo": ((None, False), "the prompt can't be echoed; prepend it yourself"),
-    "best_of": ((None, 1), "send n and choose among the answers yourself"),
+    "best_of": ((None, 1), "send n and choose among the answers yourself, or let the compiler choose: verify"),
     "tools": ((None, []), "this model was not trained to call tools"),
     "functions": ((None, []), "this model was not trained to call functions"),
     "tool_choice": ((None, "none", "auto"), "this model was not trained to call tools"),
@@ -47,17 +47,34 @@ class _Request(BaseModel):
     model: str | None = None
     max_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_p: float | None = Field(default=None, ge=0, le=1)
     top_k: int | None = Field(default=None, ge=0)
     min_p: float | None = Field(default=None, ge=0, le=1)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    repeat_penalty: float | None = Field(default=None, gt=0, le=10)
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = Field(default=None, max_length=1024)
     seed: int | None = None
     stop: str | list[str] | None = Field(default=None)
     n: int | None = Field(default=None, ge=1, le=MAX_CHOICES)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    verify: VerifyOptions | None = None
+    """Ours: how the compiler checks the answer."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_llama_cpp_words(cls, fields: Any) -> Any:
+        """llama.cpp's editors say `n_predict`, 0 for a prompt that is only to be read, and -1 for no bound."""
+        if not isinstance(fields, dict):
+            return fields
+        words = {**fields}
+        asked = words.pop("n_predict", None)
+        if type(asked) is int and words.get("max_tokens") is None:
+            words["max_tokens"] = asked or 1
+        if words.get("max_tokens") == -1:
+            del words["max_tokens"]
+        return words
 
     @model_validator(mode="before")
     @classmethod
@@ -92,12 +109,20 @@ class CompletionRequest(_Request):
     """`POST /v1/completions`."""
 
     prompt: str | list[str] | TokenIds | list[TokenIds]
+    suffix: str | None = None
+    """What follows the gap that is to be filled."""
+    echo: bool | None = None
+    """Whether the answer begins with the prompt."""
     logprobs: int | None = Field(default=None, ge=0, le=20)
 
     @model_validator(mode="after")
     def _check_prompts(self) -> CompletionRequest:
         if not 1 <= len(self.prompts) <= MAX_PROMPTS:
             raise ValueError(f"'prompt' takes 1 to {MAX_PROMPTS} prompts.")
+        if self.echo and self.logprobs is not None:
+            raise ValueError("'echo' gives no log-probabilities of the prompt: leave out 'echo' or 'logprobs'.")
+        if self.suffix and not all(isinstance(prompt, str) for prompt in self.prompts):
+            raise ValueError("'suffix' needs 'prompt' as text.")
         return self
 
     @property

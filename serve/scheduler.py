@@ -1,6 +1,6 @@
 """Which completion runs when: a bounded queue in front of the engine's slots.
 
-    request ─► admit (slots + max_queue, else 503) ─► slot ─► a thread in LlamaCppEngine.generate ─► deltas ─► caller
+    request ─► admit (slots + max_queue, else 429) ─► slot ─► a thread in Engine.generate ─► deltas ─► caller
 
 A caller that stops reading or is cancelled loses its place in the queue at once; a completion that already runs stops
 at its next token, and only then is its slot free. Runs in one event loop; never blocks it.
@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from serve.engine import Delta, LlamaCppEngine, Sampling
+from serve.engine import Delta, Engine, Sampling
 from serve.errors import Overloaded
 from serve.metrics import (
     CANCELLED,
@@ -31,12 +31,12 @@ from serve.metrics import (
 class Scheduler:
     """Admits requests and runs their completions."""
 
-    def __init__(self, engine: LlamaCppEngine, slots: int, max_queue: int, metrics: ServeMetrics) -> None:
+    def __init__(self, engine: Engine, slots: int, max_queue: int, metrics: ServeMetrics) -> None:
         self._engine, self._metrics = engine, metrics
         self._limit, self._slots_total = slots + max_queue, slots
         self._slots = asyncio.Semaphore(slots)
-        self._threads = ThreadPoolExecutor(slots, thread_name_prefix="llama")
-        self._admitted = self._running = self._waiting = 0
+        self._threads = ThreadPoolExecutor(slots, thread_name_prefix="engine")
+        self._admitted = 0
 
     @contextmanager
     def admit(self) -> Iterator[None]:
@@ -57,7 +57,7 @@ class Scheduler:
         """The pieces of one completion, as they are sampled.
 
         Raises:
-            EngineError: llama.cpp refuses the request or fails at it.
+            EngineError: the engine refuses the request or fails at it.
         """
         arrived = time.monotonic()
         loop, deltas, gone = asyncio.get_running_loop(), asyncio.Queue[Delta | None](), threading.Event()
@@ -66,17 +66,17 @@ class Scheduler:
             loop.call_soon_threadsafe(deltas.put_nowait, delta)
             return not gone.is_set()
 
-        self._count(waiting=1)
+        self._metrics.shift(WAITING, 1)
         try:
             await self._slots.acquire()
         finally:
-            self._count(waiting=-1)
+            self._metrics.shift(WAITING, -1)
         work = loop.run_in_executor(self._threads, self._engine.generate, prompt_ids, sampling, on_delta)
-        self._count(running=1)
+        self._metrics.shift(RUNNING, 1)
 
         def on_end(ended: asyncio.Future[None]) -> None:
             self._slots.release()
-            self._count(running=-1)
+            self._metrics.shift(RUNNING, -1)
             if not ended.cancelled():
                 ended.exception()  # marks it as seen: the caller may be gone
             deltas.put_nowait(None)
@@ -97,12 +97,6 @@ class Scheduler:
             else:
                 self._metrics.count(PROMPT_TOKENS, last.prompt_tokens)
                 self._metrics.count(COMPLETION_TOKENS, last.completion_tokens)
-
-    def _count(self, *, running: int = 0, waiting: int = 0) -> None:
-        self._running += running
-        self._waiting += waiting
-        self._metrics.set(RUNNING, self._running)
-        self._metrics.set(WAITING, self._waiting)
 
 
 async def merge(streams: Sequence[AsyncGenerator[Delta, None]]) -> AsyncGenerator[tuple[int, Delta], None]:

@@ -15,15 +15,16 @@ sys.path.append(str(Path(__file__).parents[1] / "trainer" / "export"))
 from tiny_llama import write_checkpoint
 
 from serve.api import create_app
-from serve.engine import LlamaCppEngine
-from serve.model_file import read_model_file
+from serve.engine import Engine
+from serve.models import Models
 from serve.settings import ServeSettings
+from trainer.evaluation.form import FIM_MARKERS
 from trainer.export.writer import export_gguf
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("served") / "step_2000")
+    return write_checkpoint(tmp_path_factory.mktemp("served") / "step_2000", more_tokens=FIM_MARKERS[0])
 
 
 @pytest.fixture(scope="session")
@@ -32,16 +33,30 @@ def model_path(checkpoint: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def settings(model_path: Path) -> ServeSettings:
-    return ServeSettings(model=model_path, name="tiny", slots=2, max_queue=2, max_body_bytes=64 * 1024)
+def other_path(checkpoint: Path) -> Path:
+    """A model that writes something else, and can't fill in the middle."""
+    folder = write_checkpoint(checkpoint.parent / "step_2500", steps=8)
+    return export_gguf(folder, checkpoint.parent / "other.gguf").path
 
 
 @pytest.fixture(scope="session")
-def engine(settings: ServeSettings) -> LlamaCppEngine:
-    return LlamaCppEngine(read_model_file(settings.model), settings)
+def settings(model_path: Path, other_path: Path) -> ServeSettings:
+    return ServeSettings(
+        model=model_path, name="tiny", models={"other": other_path}, slots=2, max_queue=2, max_body_bytes=64 * 1024
+    )
 
 
 @pytest.fixture(scope="session")
-def client(engine: LlamaCppEngine, settings: ServeSettings) -> Iterator[TestClient]:
-    with TestClient(create_app(engine, settings), raise_server_exceptions=False) as client:
+def models(settings: ServeSettings) -> Models:
+    return Models(settings)
+
+
+@pytest.fixture(scope="session")
+def engine(models: Models) -> Engine:
+    return models.get("tiny").engine
+
+
+@pytest.fixture(scope="session")
+def client(models: Models, settings: ServeSettings) -> Iterator[TestClient]:
+    with TestClient(create_app(models, settings), raise_server_exceptions=False) as client:
         yield client

@@ -11,7 +11,7 @@ import torch
 from fastapi.testclient import TestClient
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from serve.engine import LlamaCppEngine
+from serve.engine import Engine
 
 HI = [{"role": "user", "content": "sum the even values"}]
 
@@ -56,7 +56,7 @@ def test_greedy_completion_is_what_torch_computes(client: TestClient, checkpoint
     assert complete(client, prompt=prompt.input_ids[0].tolist())["choices"] == answer["choices"]
 
 
-def test_chat_uses_the_template_in_the_file(client: TestClient, engine: LlamaCppEngine, checkpoint: Path) -> None:
+def test_chat_uses_the_template_in_the_file(client: TestClient, engine: Engine, checkpoint: Path) -> None:
     messages = [
         {"role": "developer", "content": "Write Rust."},
         {"role": "user", "content": [{"type": "text", "text": "a "}, {"type": "text", "text": "sum"}]},
@@ -150,8 +150,22 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str, str | None]] = {
     "too many samples": ("completions", {"prompt": "x", "n": 9}, "n", None),
     "too many stops": ("completions", {"prompt": "x", "stop": ["a"] * 17}, "", None),
     "a bias of no token": ("completions", {"prompt": "x", "logit_bias": {"fn": 1}}, "", None),
-    "a suffix": ("completions", {"prompt": "x", "suffix": "}"}, "suffix", "unsupported_parameter"),
-    "an echo": ("completions", {"prompt": "x", "echo": True}, "echo", "unsupported_parameter"),
+    "a suffix that the model can't use": (
+        "completions",
+        {"model": "other", "prompt": "x", "suffix": "}"},
+        "suffix",
+        "no_infill",
+    ),
+    "a suffix of token ids": ("completions", {"prompt": [9], "suffix": "}"}, "", None),
+    "a gap in a long text": (
+        "completions",
+        {"prompt": "x" * 999, "suffix": "y" * 999},
+        "prompt",
+        "context_length_exceeded",
+    ),
+    "an echo with logprobs": ("completions", {"prompt": "x", "echo": True, "logprobs": 1}, "", None),
+    "an unknown token to echo": ("completions", {"prompt": [99999], "echo": True}, "prompt", None),
+    "too high a top_p": ("completions", {"prompt": "x", "top_p": 1.1}, "top_p", None),
     "no messages": ("chat/completions", {"messages": []}, "messages", None),
     "an unknown role": ("chat/completions", {"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role", None),
     "tools": ("chat/completions", {"messages": HI, "tools": [{}]}, "tools", "unsupported_parameter"),
@@ -188,11 +202,11 @@ def test_bodies_that_are_no_json_or_too_large_are_refused(client: TestClient) ->
 
 
 def test_models_are_listed_and_others_are_not_found(client: TestClient) -> None:
-    assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["tiny"]
+    assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["tiny", "other"]
     assert client.get("/v1/models/tiny").json()["object"] == "model"
     for answer in (
         client.get("/v1/models/org/other"),
-        client.post("/v1/completions", json={"model": "other", "prompt": "x"}),
+        client.post("/v1/completions", json={"model": "another", "prompt": "x"}),
     ):
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
         assert "tiny" in answer.json()["error"]["message"]

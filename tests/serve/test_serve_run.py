@@ -3,115 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
+from running_server import ENDS_SECONDS, SERVER, Server, ends, free_port, marked, settings_of, start, started
 
 from serve.errors import ServeError
 from serve.run import run
 from serve.settings import ServeSettings
-
-SERVER = """
-import sys
-from pathlib import Path
-from serve.errors import ServeError
-from serve.run import run
-from serve.settings import ServeSettings
-
-try:
-    run(ServeSettings(model=Path(sys.argv[1]), port=int(sys.argv[2]), name="tiny", slots=2, max_queue=2))
-except ServeError as error:
-    sys.exit(f"error: {error}")
-"""
 
 LONG = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 240, "n": 8, "logit_bias": {"0": -100}}
 """About a second of work for two slots."""
 
 
-@dataclass(frozen=True)
-class Server:
-    process: subprocess.Popen[str]
-    url: str
-    mark: str
-
-    def metric(self, name: str) -> float:
-        lines = httpx.get(f"{self.url}/metrics").text.splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.split("{")[0].split()[0] == name)
-
-    def wait_idle(self) -> None:
-        deadline = time.monotonic() + 10
-        while self.metric("ferrotype_serve_running") + self.metric("ferrotype_serve_waiting"):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def start(model: Path) -> Server:
-    """Everything that the server starts inherits a mark in its environment, by which it can be found."""
-    port, mark = free_port(), f"FERROTYPE_TEST={uuid.uuid4().hex}"
-    key, value = mark.split("=")
-    environment = {**os.environ, key: value, "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(model), str(port)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    return Server(process, f"http://127.0.0.1:{port}", mark)
-
-
-def marked(mark: str) -> list[str]:
-    """Command lines of the running processes that carry the mark."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark.encode() in (folder / "environ").read_bytes() and (folder / "cmdline").read_bytes():
-                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:80])
-        except OSError:
-            continue
-    return found
-
-
-def ends(server: Server, seconds: float) -> None:
-    """The process and all that it started are gone within `seconds`."""
-    deadline = time.monotonic() + seconds
-    server.process.wait(seconds)
-    while left := marked(server.mark):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
-
-
 @pytest.fixture(scope="module")
 def server(model_path: Path) -> Iterator[Server]:
-    server = start(model_path)
-    assert server.process.stdout is not None
-    line = server.process.stdout.readline()
-    assert line == f"Serving tiny at {server.url}/v1 (Ctrl-C stops it)\n", line + server.process.stdout.read()
+    server = started(model_path)
     yield server
     if server.process.poll() is None:
         server.process.kill()
-    ends(server, 60)  # Ray's agents look for their parent now and then
+    ends(server)
+
+
+@pytest.fixture(scope="module")
+def killed(model_path: Path) -> Server:
+    """One that got SIGKILL while Ray was starting."""
+    server = start(model_path)
+    deadline = time.monotonic() + 60
+    while len(marked(server.mark)) < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    server.process.kill()
+    return server
+
+
+def test_a_server_can_be_killed_while_it_starts(killed: Server) -> None:
+    assert killed.process.wait(ENDS_SECONDS) == -signal.SIGKILL
 
 
 def test_the_documented_curl_works(server: Server) -> None:
@@ -162,7 +100,7 @@ def test_a_stream_comes_while_it_is_written(server: Server) -> None:
     assert any(spread(arrivals()) for _ in range(3))
 
 
-def test_past_its_queue_the_server_refuses_with_503_and_still_says_that_it_is_healthy(server: Server) -> None:
+def test_past_its_queue_the_server_refuses_with_429_and_still_says_that_it_is_healthy(server: Server) -> None:
     answers: list[httpx.Response] = []
 
     def ask() -> None:
@@ -172,25 +110,26 @@ def test_past_its_queue_the_server_refuses_with_503_and_still_says_that_it_is_he
     for thread in threads:
         thread.start()
     time.sleep(0.2)
-    assert httpx.get(f"{server.url}/health", timeout=5).json()["status"] == "ok"
+    assert httpx.get(f"{server.url}/health", timeout=30).json()["status"] == "ok"
     for thread in threads:
         thread.join()
     # Two slots and a queue of two hold four requests; a few more are taken if the first end before the last come.
     counts = Counter(answer.status_code for answer in answers)
-    assert counts[200] + counts[503] == 12
-    assert counts[200] >= 4 and counts[503] >= 2
-    refused = next(answer for answer in answers if answer.status_code == 503)
+    assert counts[200] + counts[429] == 12
+    assert counts[200] >= 4 and counts[429] >= 2
+    refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.headers["retry-after"] == "1"
     assert refused.json()["error"]["code"] == "overloaded"
 
 
-async def leave(server: Server, body: dict[str, Any]) -> None:
-    """Asks, and hangs up as soon as the answer is being written."""
+async def leave(server: Server, body: dict[str, Any], times: int) -> None:
+    """Asks so often at once, and hangs up as soon as an answer is being written."""
     async with httpx.AsyncClient(timeout=30) as client:
-        asked = asyncio.create_task(client.post(f"{server.url}/v1/chat/completions", json=body))
+        asked = [asyncio.create_task(client.post(f"{server.url}/v1/chat/completions", json=body)) for _ in range(times)]
         while not await asyncio.to_thread(server.metric, "ferrotype_serve_running"):
-            assert not asked.done(), "the answer came before it was seen to be written"
-        asked.cancel()
+            assert not all(each.done() for each in asked), "the answers came before they were seen to be written"
+        for each in asked:
+            each.cancel()
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -198,33 +137,49 @@ def test_a_client_that_leaves_stops_its_completions(server: Server, stream: bool
     server.wait_idle()
     written, cancelled = (f"ferrotype_serve_{name}_total" for name in ("completion_tokens", "cancelled"))
     before = server.metric(written), server.metric(cancelled)
-    body = {**LONG, "stream": stream}
+    body, times = {**LONG, "stream": stream}, 1 if stream else 4
     if stream:
         with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body) as answer:
             next(answer.iter_lines())
     else:
-        asyncio.run(leave(server, body))
+        asyncio.run(leave(server, body, times))
     server.wait_idle()
     assert server.metric(cancelled) > before[1]
-    assert server.metric(written) - before[0] < 8 * 240 / 2
+    # On a busy machine it takes a while to see that an answer is being written: four answers are seconds of work.
+    assert server.metric(written) - before[0] < times * 8 * 240 * (0.5 if stream else 0.75)
 
 
-def test_sigterm_ends_it_cleanly(server: Server) -> None:
+def test_the_openai_client_gets_answers_that_the_compiler_has_checked(server: Server) -> None:
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    token = httpx.post(f"{server.url}/tokenize", json={"content": "}"}).json()["tokens"][0]
+    how = {"prompt": "pub fn one() -> i32 { 1 ", "max_tokens": 1, "logit_bias": {str(token): 100}}
+    done = client.completions.create(model="tiny:verified", **how)
+    assert done.choices[0].text == "}" and done.model_dump()["verification"]["status"] == "verified"
+    with pytest.raises(openai.UnprocessableEntityError, match="None of 2 candidates"):
+        client.completions.create(
+            model="tiny", **{**how, "prompt": "pub fn one() -> bool { 1 "},
+            extra_body={"verify": {"mode": "required", "candidates": 2}},
+        )  # fmt: skip
+
+
+def test_every_request_has_one_name(server: Server) -> None:
+    for sent in ({}, {"X-Request-Id": "mine"}):
+        names = httpx.get(f"{server.url}/health", headers=sent).headers.get_list("x-request-id")
+        assert len(names) == 1 and names[0] == sent.get("X-Request-Id", names[0])
+
+
+def test_sigterm_lets_answers_end_and_then_ends_cleanly(server: Server) -> None:
     assert len(marked(server.mark)) > 3
-    server.process.send_signal(signal.SIGTERM)
-    output, _ = server.process.communicate(timeout=30)
+    server.wait_idle()
+    with httpx.stream("POST", f"{server.url}/v1/chat/completions", json={**LONG, "stream": True}, timeout=30) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        server.process.send_signal(signal.SIGTERM)
+        *_, done = filter(None, lines)
+    assert done == "data: [DONE]"
+    output, _ = server.process.communicate(timeout=ENDS_SECONDS)
     assert (server.process.returncode, output) == (0, "")
-    ends(server, 10)
-
-
-def test_killed_it_leaves_no_process_behind(model_path: Path) -> None:
-    server = start(model_path)
-    deadline = time.monotonic() + 30
-    while len(marked(server.mark)) < 4:  # Ray is starting
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    server.process.kill()
-    ends(server, 60)  # Ray's agents look for their parent now and then
+    ends(server)
 
 
 @pytest.mark.parametrize("fault", ["missing", "folder", "text", "truncated", "header only"])
@@ -239,7 +194,7 @@ def test_a_file_that_is_no_model_is_one_clear_error(model_path: Path, tmp_path: 
             path.write_bytes(whole[:-5000])
         case "header only":
             path.write_bytes(whole[:24])
-    expected = {"missing": "does not exist", "folder": "is a folder", "text": "is not a GGUF file"}
+    expected = {"missing": "does not exist", "folder": "has no config.json", "text": "is not a GGUF file"}
     started = time.monotonic()
     with pytest.raises(ServeError, match=expected.get(fault, "is damaged or cut off")):
         run(ServeSettings(model=path, port=free_port()))
@@ -251,8 +206,8 @@ def test_a_port_in_use_is_one_clear_error_before_ray_starts(model_path: Path) ->
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        code = f"import sys; sys.argv[1:] = [{str(model_path)!r}, '{port}']\n{SERVER}"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        asked = settings_of(model_path, port).model_dump_json()
+        done = subprocess.run([sys.executable, "-c", SERVER, asked], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stdout + done.stderr == (
         f"error: can't listen on 127.0.0.1:{port}: Address already in use. "
@@ -270,7 +225,12 @@ def test_a_model_that_llama_cpp_does_not_know_is_told_from_a_server_that_broke(
     assert server.process.returncode == 1
     assert "llama.cpp can't load" in output and "architecture llamx" in output
     assert "Traceback" not in output
-    ends(server, 10)
+    ends(server)
+
+
+def test_the_killed_one_left_no_process_behind(killed: Server) -> None:
+    """Last: Ray's agents take a while to see that their parent is gone."""
+    ends(killed)
 
 
 def test_settings_import_nothing_heavy() -> None:
