@@ -17,11 +17,16 @@ from typing import Annotated
 
 import typer
 
-from services.config import RunConfig, resolve
+from services.compare_cli import compare
+from services.config import RunConfig, layers_of
 from services.console import Operator, duration
 from services.environment import prepare
 from services.errors import Interrupted, explain
+from services.eval_cli import eval_app
+from services.export_cli import export
+from services.layers import Layer, validate
 from services.run_folder import RunFolder
+from services.tasks_cli import tasks_app
 
 app = typer.Typer(
     help="Trains language models to write Rust, with the Rust compiler as the teacher, and serves them.",
@@ -29,8 +34,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-tasks_app = typer.Typer(help="The bank of Rust tasks.", no_args_is_help=True)
 app.add_typer(tasks_app, name="tasks")
+app.command()(compare)
+app.command()(export)
+app.add_typer(eval_app, name="eval")
 
 Preset = Annotated[str | None, typer.Option(help="embedded, production, finetune, cluster or ci.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file over the preset.")]
@@ -62,20 +69,35 @@ def main() -> None:
 
 
 @app.command()
-def run(preset: Preset = None, run_dir: RunDir = None, config: ConfigFile = None, sets: Sets = None) -> None:
+def run(
+    preset: Preset = None,
+    run_dir: RunDir = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, start nothing.")] = False,
+) -> None:
     """Run the pipeline from where it stands: corpus, pre-training, GRPO, evaluation, GGUF, report."""
     from services.doctor import examine, require
     from services.pipeline import PHASES, run_phases
+    from services.report.report import write_report
     from services.result import closing_lines
 
     settings, folder = _configuration(preset, run_dir, config, sets)
+    if dry_run:
+        from services.dry_run import rehearse
+
+        raise typer.Exit(0 if rehearse(folder, _layers(preset, run_dir, config, sets)) else 1)
     with folder.held():
         folder.adopt(settings)
         with _operator(folder) as operator:
             if not all(folder.finished(phase.name) for phase in PHASES):
                 require(examine(settings, folder.root))
             started = time.monotonic()
-            results = run_phases(folder, operator)
+            try:
+                results = run_phases(folder, operator)
+            except Interrupted:
+                operator.say(f"report so far: {write_report(folder.root)}")
+                raise
             operator.say(f"all phases done; this start took {duration(time.monotonic() - started)}")
             for line in closing_lines(folder, results):
                 operator.say(line)
@@ -107,38 +129,6 @@ def doctor(preset: Preset = None, run_dir: RunDir = None, config: ConfigFile = N
         raise typer.Exit(1)
 
 
-@app.command("eval")
-def evaluate(
-    checkpoint: CheckpointDir,
-    out: Annotated[Path | None, typer.Option(help="Folder of the results; else evaluation/ in the run.")] = None,
-    sets: Sets = None,
-) -> None:
-    """Measure a checkpoint of a run on the run's unseen tasks: parses, compiles, passes, with confidence intervals."""
-    run = RunFolder.of(checkpoint)
-    config = resolve(run.config_file, sets=sets or ())
-    from services.evaluate import evaluate_one
-
-    for line in evaluate_one(checkpoint, run, config, out or run.evaluation):
-        print(line)
-
-
-@app.command()
-def export(
-    checkpoint: CheckpointDir,
-    output: Annotated[Path, typer.Option(help="The GGUF file to write.")],
-    kind: Annotated[str, typer.Option("--type", help="TQ2_0, TQ1_0, Q8_0 or F16.")] = "TQ2_0",
-) -> None:
-    """Write a checkpoint as a GGUF file."""
-    from typing import cast
-
-    from trainer.export.writer import LinearType, export_gguf
-
-    report = export_gguf(checkpoint, output, linear_type=cast(LinearType, kind))
-    print(
-        f"{report.path}: {report.bytes / 1e6:.2f} MB, {report.parameters / 1e6:.2f}M parameters, {report.linear_type}"
-    )
-
-
 @app.command()
 def generate(
     checkpoint: CheckpointDir,
@@ -158,17 +148,54 @@ def generate(
 
 @app.command()
 def serve(
-    model: Annotated[Path, typer.Option(help="The GGUF file.")],
+    model: Annotated[
+        list[str],
+        typer.Option(help="A GGUF file or Hugging Face folder, or NAME=PATH; several times, the first is the default."),
+    ],
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
     host: Annotated[str, typer.Option(help="127.0.0.1 answers this machine alone, 0.0.0.0 everyone.")] = "127.0.0.1",
     replicas: Annotated[int, typer.Option(min=1)] = 1,
+    max_replicas: Annotated[int | None, typer.Option(min=1, help="Start more under load, up to so many.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Of each replica; no more than there are free cores.")] = 1,
+    gpus: Annotated[float, typer.Option(min=0, help="Of each replica, for models in folders.")] = 0,
+    context_length: Annotated[
+        int | None, typer.Option(min=16, help="Tokens of prompt and answer; else the model's.")
+    ] = None,
+    slots: Annotated[int, typer.Option(min=1, max=64, help="Answers that a replica writes at once.")] = 4,
+    max_queue: Annotated[int, typer.Option(min=0, help="Requests that wait for a slot; others get 429.")] = 32,
+    keys: Annotated[Path | None, typer.Option(help="A file of API keys, as `ferrotype key` makes its lines.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Offer answers that the compiler has checked.")] = False,
+    clippy: Annotated[bool, typer.Option("--clippy", help="Lint them as well.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Compilers, one a core, with --verify.")] = 1,
+    cors: Annotated[list[str], typer.Option(help="A web page's origin that may ask, * for all.")] = [],  # noqa: B006
+    playground: Annotated[bool, typer.Option(help="A page at / to try the models on.")] = True,
 ) -> None:
-    """Serve a GGUF file over OpenAI's API, until Ctrl-C."""
+    """Serve models over OpenAI's API, until Ctrl-C. One whose file is replaced is loaded anew."""
+    from reward_farm.settings import FarmSettings
+    from serve.command import settings_of
     from serve.run import run
-    from serve.settings import ServeSettings
 
-    run(ServeSettings(model=model, port=port, host=host, replicas=replicas, threads=threads))
+    run(
+        settings_of(
+            model, keys, port=port, host=host, replicas=replicas, max_replicas=max_replicas, threads=threads,
+            slots=slots, gpus_per_replica=gpus, context_length=context_length, max_queue=max_queue,
+            cors_origins=tuple(cors), playground=playground,
+            farm=FarmSettings(workers=workers, clippy=clippy, max_queue=512) if verify or clippy else None,
+        )
+    )  # fmt: skip
+
+
+@app.command()
+def key(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    per_minute: Annotated[int | None, typer.Option(min=1, help="Requests a minute; else without bound.")] = None,
+) -> None:
+    """Make an API key: the key for the client, and the line with its hash for the server's file of keys."""
+    from serve.keys import new_key
+
+    secret, line = new_key(name, per_minute)
+    print(line)
+    typer.echo(f"The key, which is nowhere kept: {secret}", err=True)
 
 
 @app.command()
@@ -208,54 +235,25 @@ def report(run_dir: Annotated[Path, typer.Option(help="The run's folder.")]) -> 
     print(write_report(run_dir))
 
 
-@tasks_app.command("build")
-def tasks_build(
-    output: Annotated[Path, typer.Option(help="The file to write, JSON lines.")],
-    seed: int = 0,
-    per_family: Annotated[int, typer.Option(min=1, help="Training tasks of each family.")] = 48,
+@app.command()
+def trace(
+    run_dir: Annotated[Path, typer.Argument(help="The run's folder, such as runs/embedded.")],
+    iteration: Annotated[int | None, typer.Option(help="Of RL; else the newest.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Such as compile_error or passed.")] = None,
+    code: Annotated[str | None, typer.Option(help="Of a diagnostic, such as E0308.")] = None,
+    family: Annotated[str | None, typer.Option(help="Of tasks.")] = None,
+    task: Annotated[str | None, typer.Option(help="One task's id.")] = None,
+    order: Annotated[str, typer.Option(help="sampled, worst or best.")] = "sampled",
+    count: Annotated[int, typer.Option(min=1, help="The most to show.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines, whole.")] = False,
 ) -> None:
-    """Draw a bank of tasks."""
-    from trainer.tasks.bank import build_bank
-    from trainer.tasks.task import Split
+    """Show what the model wrote in an iteration of RL, and what the farm said of it."""
+    from services.trace import Order, Wanted, show_trace
 
-    bank = build_bank(seed, train_per_family=per_family)
-    bank.save(output)
-    print(f"{output}: {', '.join(f'{len(bank.tasks(split))} {split.value}' for split in Split)}")
-
-
-@tasks_app.command("verify")
-def tasks_verify(bank: Annotated[Path, typer.Option(help="A bank, such as RUN/data/tasks.jsonl.")]) -> None:
-    """Judge every reference solution; exits with 1 if one fails."""
-    from reward_farm.judge import Judge
-    from reward_farm.settings import FarmSettings
-    from trainer.tasks.bank import TaskBank
-    from trainer.tasks.verify import verify
-
-    with Judge(FarmSettings()) as judge:
-        report = verify(TaskBank.load(bank).all, judge.judge)
-    for failure in report.failures:
-        print(f"{failure.task_id}: {failure.reason}")
-    print(f"{report.judged - len(report.failures)} of {report.judged} references pass, reward {report.mean_reward:.1f}")
-    if not report.ok:
-        raise typer.Exit(1)
-
-
-@tasks_app.command("show")
-def tasks_show(
-    bank: Annotated[Path, typer.Option(help="A bank, such as RUN/data/tasks.jsonl.")],
-    count: Annotated[int, typer.Option(min=1)] = 3,
-    family: Annotated[str | None, typer.Option(help="Of this family alone.")] = None,
-) -> None:
-    """Print tasks with their reference solutions and hidden cases."""
-    from trainer.tasks.bank import TaskBank
-
-    chosen = [task for task in TaskBank.load(bank).all if family in (None, task.family)]
-    for task in chosen[:: max(1, len(chosen) // count)][:count]:
-        print(f"// {task.id}  family {task.family}, {task.split.value}, {len(task.problem.cases)} hidden cases")
-        print(f"// {task.instruction}\n{task.prompt}{task.reference}")
-        for case in task.problem.cases[:3]:
-            print(f"//   {task.problem.entry}{case.args} == {case.expected!r}")
-        print()
+    if order not in tuple(Order):
+        raise typer.BadParameter(f"one of {', '.join(Order)}", param_hint="--order")
+    wanted = Wanted(outcome, code, family, task)
+    show_trace(RunFolder(run_dir).traces / "rl", iteration, wanted, Order(order), count, as_json=as_json)
 
 
 @contextmanager
@@ -276,10 +274,14 @@ def _configuration(
     preset: str | None, run_dir: Path | None, config: Path | None, sets: list[str] | None
 ) -> tuple[RunConfig, RunFolder]:
     """What to run and where. A folder that is a run already is gone on with as it was made, if nothing else is said."""
-    if run_dir is not None and preset is None and (run_dir / "config.toml").exists():
-        return resolve(run_dir / "config.toml", config, sets or (), os.environ), RunFolder(run_dir)
-    name = preset or default_preset()
-    return resolve(name, config, sets or (), os.environ), RunFolder(run_dir or Path("runs") / name)
+    settings = validate(RunConfig, _layers(preset, run_dir, config, sets))
+    return settings, RunFolder(run_dir or Path("runs") / (preset or default_preset()))
+
+
+def _layers(preset: str | None, run_dir: Path | None, config: Path | None, sets: list[str] | None) -> list[Layer]:
+    made = run_dir / "config.toml" if run_dir is not None and preset is None else None
+    base = made if made is not None and made.exists() else preset or default_preset()
+    return layers_of(base, config, sets or (), os.environ)
 
 
 def default_preset() -> str:

@@ -84,6 +84,8 @@ class TaskSettings(BaseModel):
     unseen_tasks_per_family: int = Field(default=12, ge=1)
     unseen_family_tasks: int = Field(default=48, ge=1)
     """Of each family that nothing is trained on."""
+    max_difficulty: float = Field(default=1.0, ge=0, le=1)
+    """Families above it are not trained on: a small model learns nothing of what it can never solve."""
     documents: int = Field(default=12_000, ge=1)
     """Solved training tasks, drawn anew and far more than the bank holds: few would be learnt by heart."""
     chat_share: float = Field(default=0.2, ge=0, le=1)
@@ -99,7 +101,7 @@ class RunConfig(BaseModel):
     seed: int = 0
     """Of everything random: a section whose own seed is not given takes this one."""
     start_from: Path | None = None
-    """A causal LM in Hugging Face's form to improve: RL starts from it, and nothing is pre-trained."""
+    """A causal LM to improve, a folder in Hugging Face's form or a GGUF file. Nothing is pre-trained then."""
     corpus: CorpusSettings = CorpusSettings()
     tasks: TaskSettings = TaskSettings()
     model: ModelShape = ModelShape()
@@ -109,6 +111,12 @@ class RunConfig(BaseModel):
     farm: FarmSettings = FarmSettings()
     rollout: RolloutSettings = RolloutSettings()
     cluster: ClusterSettings = ClusterSettings()
+
+    @property
+    def supervised_steps(self) -> tuple[int, int]:
+        """First and last step of supervised training; equal where a model that was given takes none."""
+        train = self.pretrain
+        return (train.base_steps, train.target_steps) if self.start_from is None else (0, train.start_steps)
 
     @model_validator(mode="before")
     @classmethod
@@ -133,6 +141,24 @@ class RunConfig(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _weights_go_from_where_they_are(self) -> RunConfig:
+        if self.rollout.transport != "shm" and self.grpo.learners:
+            raise ValueError(
+                f"rollout.transport = '{self.rollout.transport}' sends from the GPU of the process that learns, and "
+                f"that must be the driver: set grpo.learners = 0 (it is {self.grpo.learners}), or transport = 'shm'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _an_adapter_can_be_merged(self) -> RunConfig:
+        if self.grpo.lora_rank and self.start_from is None and self.model.ternary:
+            raise ValueError(
+                "grpo.lora_rank needs a model of ordinary weights, and model.ternary is set: set grpo.lora_rank = 0, "
+                "model.ternary = false, or start_from to a model of yours"
+            )
+        return self
+
 
 def preset_names() -> list[str]:
     """Names that `--preset` takes."""
@@ -142,11 +168,21 @@ def preset_names() -> list[str]:
 def resolve(
     base: str | Path, file: Path | None = None, sets: Sequence[str] = (), environ: Mapping[str, str] | None = None
 ) -> RunConfig:
-    """The run that a preset, or a run's config.toml, describes; over it a TOML file, `key=value` texts, and last
-    the variables of `environ`.
+    """The run that `layers_of` describe.
 
     Raises:
         ConfigError: an unknown preset, file or key, or a wrong value; with a line for each.
+    """
+    return validate(RunConfig, layers_of(base, file, sets, environ))
+
+
+def layers_of(
+    base: str | Path, file: Path | None = None, sets: Sequence[str] = (), environ: Mapping[str, str] | None = None
+) -> list[Layer]:
+    """A preset or a run's config.toml; over it a TOML file, `key=value` texts, and last the variables of `environ`.
+
+    Raises:
+        ConfigError: an unknown preset or file, or a text that is no assignment.
     """
     if isinstance(base, str) and base not in preset_names():
         raise ConfigError(f"there is no preset {base!r}. Presets: {', '.join(preset_names())}")
@@ -160,7 +196,7 @@ def resolve(
         for name, keys in VARIABLES.items()
         if (value := (environ or {}).get(name))
     ]
-    return validate(RunConfig, layers)
+    return layers
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the operator sees: greppable lines in the log and the terminal, a progress bar instead where there is a TTY.
+"""What the operator sees: greppable lines in the log and the terminal; a live table and a bar where there is a TTY.
 
 2026-08-01 12:00:00 PHASE 2/7 base: started
 2026-08-01 12:00:05 base 40/400 loss=5.312 grad_norm=1.02 eta=1m52s
@@ -12,9 +12,14 @@ from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from services.live import Row, live_view
+
+SHOWN_STEPS = 200
+"""Of which the live view knows the figures."""
 LINE_SECONDS = 2.0
 """Between two progress lines: a fast phase makes hundreds of steps a second, and nobody reads those."""
 
@@ -27,8 +32,8 @@ class Operator:
         self.log = log
         self._file = log.open("a")
         self._console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._live: Live | None = None
+        self._rows: deque[Row] = deque(maxlen=SHOWN_STEPS)
         self._pace = Pace()
         self._written = 0.0
 
@@ -43,18 +48,24 @@ class Operator:
 
     def phase(self, number: int, total: int, name: str, what: str) -> None:
         """The line that marks a phase's start or end; its progress starts anew."""
-        self._stop_bar()
+        self._stop_live()
+        self._rows.clear()
         self._pace = Pace()
         self._written = 0.0
         self.say(f"PHASE {number}/{total} {name}: {what}")
 
-    def progress(self, name: str, step: int, total: int, figures: Mapping[str, float]) -> None:
-        """A step: a bar on a TTY; else, and in the log, a line at most every two seconds, and for the last step."""
+    def progress(self, name: str, step: int, total: int, figures: Mapping[str, float], row: Row | None = None) -> None:
+        """A step: its live view on a TTY; else, and in the log, a line every two seconds, and for the last step.
+
+        `figures` are for the line, `row` has all that were measured.
+        """
         now = time.monotonic()
         self._pace.mark(step, total, now)
+        if row:
+            self._rows.append(row)
         shown = " ".join(f"{key}={value:.4g}" for key, value in figures.items())
         if self._console.is_terminal:
-            self._advance_bar(name, step, total, shown)
+            self._show(name, step, total, shown)
         if now - self._written >= LINE_SECONDS or step >= total:
             self._written = now
             eta = f"eta={duration(self._pace.seconds_for(total - step))}"
@@ -64,33 +75,29 @@ class Operator:
                 self._console.print(line, markup=False)
 
     def close(self) -> None:
-        """End the bar and the log."""
-        self._stop_bar()
+        """End the live view and the log."""
+        self._stop_live()
         self._file.close()
 
     def _write(self, text: str) -> None:
         self._file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
         self._file.flush()
 
-    def _advance_bar(self, name: str, step: int, total: int, shown: str) -> None:
-        if self._bar is None:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[shown]}"),
-                console=self._console,
-            )
-            self._task = self._bar.add_task(name, total=total, completed=step, shown=shown)
-            self._bar.start()
-        assert self._task is not None
-        self._bar.update(self._task, completed=step, total=total, shown=shown)
+    def _show(self, name: str, step: int, total: int, shown: str) -> None:
+        table = live_view(list(self._rows))
+        left = duration(self._pace.seconds_for(total - step))
+        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(f"{left} left")]
+        bar = Progress(*columns, *([] if table else [TextColumn(shown)]))
+        bar.add_task(name, total=total, completed=step)
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False)
+            self._live.start()
+        self._live.update(Group(*([table] if table else []), bar), refresh=True)
 
-    def _stop_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-        self._bar = self._task = None
+    def _stop_live(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+        self._live = None
 
 
 class Pace:

@@ -52,6 +52,8 @@ PANELS: tuple[Panel | Row, ...] = (
     Panel("Waiting and under way", ["ferrotype_farm_queue", "ferrotype_rollout_in_flight"]),
     Panel("An iteration's time", ["ferrotype_rl_rollout_wait_seconds", "ferrotype_rl_update_seconds",
           "ferrotype_rl_push_seconds"], "s"),
+    Panel("Replicas that serve", ["ferrotype_rollout_replicas_serving"]),
+    Panel("What became of replicas", ["ferrotype_rollout_transitions_total"]),
     Panel("Completion length", ["ferrotype_completion_length"]),
     Panel("Entropy, clipping", ["ferrotype_policy_entropy", "ferrotype_clip_fraction"]),
     Panel("Sampler against learner: gap of log-probabilities", ["ferrotype_logprob_gap_mean",

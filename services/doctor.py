@@ -131,9 +131,11 @@ def _model(config: RunConfig) -> Check:
     folder = config.start_from
     if folder is None:
         return Check("model", Health.OK, "trained from nothing")
+    if folder.suffix == ".gguf" and folder.is_file():
+        return Check("model", Health.OK, f"{folder}, dequantised")
     lacking = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
     if lacking or not any(folder.glob("*.safetensors")):
-        remedy = "Set start_from to a folder with config.json, *.safetensors and tokenizer.json."
+        remedy = "Set start_from to a GGUF file, or a folder with config.json, *.safetensors and tokenizer.json."
         return Check("model", Health.MISSING, f"{folder} is no causal LM in Hugging Face's form", remedy)
     return Check("model", Health.OK, str(folder))
 

@@ -13,7 +13,6 @@ from trainer.evaluation.evaluation import Evaluation
 from trainer.evaluation.evaluator import Progress
 from trainer.evaluation.run import evaluate_checkpoints
 from trainer.tasks.bank import TaskBank
-from trainer.tasks.task import Split
 
 
 def evaluate(
@@ -34,19 +33,9 @@ def evaluate(
         )
 
 
-def evaluate_one(checkpoint: Path, run: RunFolder, config: RunConfig, out: Path) -> list[str]:
-    """A table for the terminal: each split's rates with their intervals."""
+def evaluate_one(checkpoint: Path, run: RunFolder, config: RunConfig, out: Path, probes: int) -> Evaluation:
+    """The result of one checkpoint, under its folder's name; `probes` answers are timed one at a time."""
+    timed = config.evaluation.model_copy(update={"latency_probes": probes})
+    config = config.model_copy(update={"evaluation": timed})
     label = f"{checkpoint.parent.name}-{checkpoint.name}"
-    result = evaluate({label: checkpoint}, run, config, out)[label]
-    lines = [f"{label} ({result.settings.confidence:.0%} intervals; details in {out / label}.json)"]
-    for split in (Split.UNSEEN_TASKS, Split.UNSEEN_FAMILIES, Split.TRAIN):
-        if (group := result.group(split)) is not None:
-            rates = [
-                f"{name.removesuffix('_rate')} {e.value:.1%} [{e.low:.1%}, {e.high:.1%}]"
-                for name in ("parse_rate", "compile_rate", "pass_rate")
-                if (e := group.figures[name]).value is not None and e.low is not None and e.high is not None
-            ]
-            reward = group.figures["reward"].value
-            shown = "" if reward is None else f"  reward {reward:.1f} of 30"
-            lines.append(f"  {split.value:<16} {group.tasks} tasks: {'  '.join(rates)}{shown}")
-    return lines
+    return evaluate({label: checkpoint}, run, config, out)[label]

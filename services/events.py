@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from io import TextIOBase
 from typing import Any, TextIO, TypeAlias
 
+from services.errors import Interrupted
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -38,7 +40,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The phase gave up; `message` is for the operator. `restart`: a new process may get further (memory ran out)."""
+    """The phase gave up; `message` is for the operator. `restart`: a new process may get further."""
 
     message: str
     restart: bool = False
@@ -49,10 +51,27 @@ KINDS: Mapping[str, type[Event]] = {kind.__name__: kind for kind in (Progress, N
 
 
 class Reporter:
-    """The phase's end of the pipe."""
+    """The phase's end of the pipe. A phase that can end after any step says so (`finishes_steps`), and then does."""
 
     def __init__(self, stream: TextIO | TextIOBase) -> None:
         self._stream = stream
+        self._finishes_steps = False
+        self.stop_asked = False
+        """The operator wants the step in the making to be the last."""
+
+    def finishes_steps(self) -> None:
+        """From now on the phase looks at `stop_asked` after every step, saves it and ends."""
+        self._finishes_steps = True
+
+    def ask_to_stop(self) -> None:
+        """The operator's wish: after the step in the making, or else at once.
+
+        Raises:
+            Interrupted: there is no step to finish.
+        """
+        if not self._finishes_steps:
+            raise Interrupted("stopped")
+        self.stop_asked = True
 
     def progress(self, step: int, total: int, figures: Mapping[str, float], row: Mapping[str, Any]) -> None:
         """One step is done."""

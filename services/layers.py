@@ -69,6 +69,11 @@ def validate(model: type[Model], layers: Sequence[Layer]) -> Model:
         raise ConfigError("\n".join(lines)) from None
 
 
+def origins(layers: Sequence[Layer]) -> dict[str, str]:
+    """The layer that decides each key that any of them gives."""
+    return {key: layer.source for layer in layers for key in layer.values}
+
+
 def known_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Every dotted key of a model, sections included."""
     for name, field in model.model_fields.items():

@@ -7,15 +7,17 @@ from contextlib import suppress
 
 import psutil
 
+FIRST_SECONDS = 0.05
+"""After the first sample, which may find a process that is not yet its program. Each wait is twice the one before."""
 PERIOD_SECONDS = 2.0
-"""Between samples: reading the memory maps of a Ray cluster's processes takes about 30 ms."""
+"""Between samples in the end: reading the memory maps of a Ray cluster's processes takes about 30 ms."""
 
 
 class MemoryWatch:
-    """Context manager around a child's life. `peak_mb` counts shared pages once (PSS), in MiB."""
+    """Context manager around a child's life. `now_mb` and `peak_mb` count shared pages once (PSS), in MiB."""
 
     def __init__(self, pid: int) -> None:
-        self.peak_mb = 0
+        self.now_mb = self.peak_mb = 0
         self._pid = pid
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -29,10 +31,13 @@ class MemoryWatch:
         self._thread.join()
 
     def _watch(self) -> None:
+        seconds = FIRST_SECONDS
         while True:
-            self.peak_mb = max(self.peak_mb, _tree_mb(self._pid))
-            if self._over.wait(PERIOD_SECONDS):
+            self.now_mb = _tree_mb(self._pid)
+            self.peak_mb = max(self.peak_mb, self.now_mb)
+            if self._over.wait(seconds):
                 return
+            seconds = min(2 * seconds, PERIOD_SECONDS)
 
 
 def _tree_mb(pid: int) -> int:

@@ -12,11 +12,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from services.tensorboard import Board
+
 
 class MetricsLog:
-    """Appends rows. Opening it drops a last line that a kill cut off."""
+    """Appends rows, and shows them on a board if there is one. Opening it drops a last line that a kill cut off."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, board: Board | None = None) -> None:
+        self._board = board
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and (text := path.read_bytes()) and not text.endswith(b"\n"):
             with path.open("r+b") as file:
@@ -29,9 +32,13 @@ class MetricsLog:
         line = {"time": round(time.time(), 3), "phase": phase, "step": step, **clean}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
+        if self._board is not None:
+            self._board.write(phase, step, row)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file and the board."""
+        if self._board is not None:
+            self._board.close()
         self._file.close()
 
 

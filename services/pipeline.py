@@ -19,6 +19,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +28,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from services.advice import Adviser
 from services.console import Operator, duration
 from services.environment import threads
 from services.errors import Interrupted, PhaseError
@@ -34,9 +36,13 @@ from services.events import Done, Event, Failed, Note, Progress, events
 from services.memory import MemoryWatch
 from services.metrics_log import MetricsLog
 from services.run_folder import Finished, RunFolder
+from services.tensorboard import Board
 
-GRACE_SECONDS = 30.0
-"""How long a phase may take to end after it was asked to: a checkpoint in flight is finished, Ray is shut down."""
+GRACE_SECONDS = 600.0
+"""How long a phase may take to end after it was asked to: it finishes its step, saves it, and shuts Ray down."""
+
+
+STOPPING = "stopping: the step in the making is finished and saved first. Ctrl-C again stops at once."
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,7 @@ def run_phases(
         PhaseError: a phase failed; the ones before it stay done.
         Interrupted: the operator stopped it.
     """
-    metrics = MetricsLog(run.metrics_file)
+    metrics = MetricsLog(run.metrics_file, Board(run.tensorboard))
     earlier = {phase.name: run.finished(phase.name) for phase in phases}
     ended = all(earlier.values())
     results: dict[str, Finished] = {}
@@ -135,7 +141,8 @@ class _Attempt:
         self.outcome: Done | Failed | None = None
         self.step = 0
         self.peak_mb = 0
-        self._name, self._operator, self._metrics = name, operator, metrics
+        self._name, self._operator, self._metrics, self._adviser = name, operator, metrics, Adviser()
+        self._memory: MemoryWatch | None = None
 
     def run(self, command: Sequence[str], environment: dict[str, str]) -> int:
         read_end, write_end = os.pipe()
@@ -151,7 +158,8 @@ class _Attempt:
                 start_new_session=True,
             )
             os.close(write_end)
-            with _ended_with_us(process), MemoryWatch(process.pid) as memory:
+            with _ended_with_us(process, self._operator), MemoryWatch(process.pid) as memory:
+                self._memory = memory
                 for event in events(stream):
                     self._take(event)
                 code = process.wait()
@@ -162,9 +170,12 @@ class _Attempt:
         match event:
             case Progress(step, total, figures, row):
                 self.step = step
-                self._operator.progress(self._name, step, total, figures)
+                row |= {"memory_mb": self._memory.now_mb} if row and self._memory else {}
+                self._operator.progress(self._name, step, total, figures, row)
                 if row:
                     self._metrics.write(self._name, step, row)
+                    for warning in self._adviser.hear(row):
+                        self._operator.say(f"{self._name}: warning at step {step}: {warning}")
             case Note(text):
                 self._operator.say(f"{self._name}: {text}")
             case Done() | Failed():
@@ -172,8 +183,8 @@ class _Attempt:
 
 
 @contextmanager
-def _ended_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Ctrl-C or SIGTERM ends the phase first, then raises `Interrupted`; a second one kills it."""
+def _ended_with_us(process: subprocess.Popen[bytes], operator: Operator) -> Iterator[None]:
+    """Ctrl-C or SIGTERM ends the phase after its step, then raises `Interrupted`; a second one kills it."""
     signals = 0
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
@@ -183,6 +194,8 @@ def _ended_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
             if signals == 1:
                 process.terminate()
                 signal.alarm(round(GRACE_SECONDS))
+                # Not from here: the line that this signal interrupted may be the operator's own.
+                threading.Thread(target=operator.say, args=(STOPPING,), daemon=True).start()
             else:
                 os.killpg(process.pid, signal.SIGKILL)
 

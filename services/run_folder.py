@@ -4,7 +4,7 @@ runs/<name>/
   config.toml  metrics.jsonl  run.lock
   logs/production_training_<time>.log
   state/<phase>.json                     a finished phase and its summary
-  data/  traces/  evaluation/  report/  checkpoints/
+  data/  traces/  tensorboard/  evaluation/  report/  checkpoints/
 """
 
 from __future__ import annotations
@@ -49,9 +49,11 @@ class RunFolder:
         self.tokens = self.data / "rust_tokens.bin"
         self.task_tokens = self.data / "task_tokens.bin"
         self.traces = root / "traces"
+        self.tensorboard = root / "tensorboard"
         self.evaluation = root / "evaluation"
         self.report = root / "report"
         self.checkpoints = root / "checkpoints"
+        self.imported = self.checkpoints / "imported"
         self.base = self.checkpoints / "rust-base"
         self.supervised = self.checkpoints / "production-supervised"
         self.rl = self.checkpoints / "production-rl"
@@ -101,22 +103,31 @@ class RunFolder:
             lock.flush()
             yield
 
+    def accept(self, config: RunConfig) -> bool:
+        """Whether the folder is empty or a run of `config` already; False if it only holds pieces of another's corpus.
+
+        Raises:
+            ConfigError: it is a run, with other values of keys that decide its result.
+        """
+        differing = changes(self.config(), config) if self.config_file.exists() else {}
+        if differing and any(self.states.glob("*.json")):
+            lines = "\n".join(f"  {key}: {old!r} in the run, {new!r} now" for key, (old, new) in differing.items())
+            raise ConfigError(
+                f"{self.root} is a run with another configuration:\n{lines}\n"
+                "Take a new folder with --run-dir, or the old values. Only keys that say where and how fast may "
+                "change (cluster.*, serve.*, threads, devices, workers, replicas)."
+            )
+        return not differing
+
     def adopt(self, config: RunConfig) -> None:
         """Make this folder a run of `config`; one that has finished a phase must be a run of the same.
 
         Before that only `data` can hold anything, pieces of a corpus: another configuration starts it afresh.
 
         Raises:
-            ConfigError: the run was made with other values of keys that decide its result.
+            ConfigError: as `accept`.
         """
-        if self.config_file.exists() and (differing := changes(self.config(), config)):
-            if any(self.states.glob("*.json")):
-                lines = "\n".join(f"  {key}: {old!r} in the run, {new!r} now" for key, (old, new) in differing.items())
-                raise ConfigError(
-                    f"{self.root} is a run with another configuration:\n{lines}\n"
-                    "Take a new folder with --run-dir, or the old values. Only keys that say where and how fast may "
-                    "change (cluster.*, serve.*, threads, devices, workers, replicas)."
-                )
+        if not self.accept(config):
             shutil.rmtree(self.data, ignore_errors=True)
         write_text(self.config_file, to_toml(config))
 

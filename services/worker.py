@@ -11,13 +11,14 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
 from services.config import RunConfig
 from services.environment import prepare
-from services.errors import Interrupted, explain
+from services.errors import explain
 from services.events import Done, Failed, Reporter
 from services.run_folder import RunFolder
 
@@ -37,25 +38,34 @@ def main(name: str, root: Path, descriptor: int) -> int:
     die_with_parent()
     prepare()
     faulthandler.enable()
-    signal.signal(signal.SIGTERM, _stop)
+    run = RunFolder(root)
+    return report(lambda reporter: _phase(name).run(run, run.config(), reporter), descriptor)
+
+
+def report(work: Callable[[Reporter], dict[str, object]], descriptor: int) -> int:
+    """Do `work`, and tell the supervisor at the other end of `descriptor` what comes of it. Returns the exit code."""
     # Processes that the phase starts must not hold the pipe: the parent reads until it closes.
     os.set_inheritable(descriptor, False)
     with os.fdopen(descriptor, "w") as stream:
         reporter = Reporter(stream)
+        signal.signal(signal.SIGTERM, lambda *_: reporter.ask_to_stop())
         try:
-            run = RunFolder(root)
-            phase = cast(PhaseModule, import_module(f"services.phases.{name}"))
-            reporter.send(Done(phase.run(run, run.config(), reporter)))
+            reporter.send(Done(work(reporter)))
         except BaseException as error:
             traceback.print_exc()
             message = explain(error) or f"a fault in the program: {type(error).__name__}: {error}"
-            reporter.send(Failed(message, restart="OutOfMemory" in type(error).__name__))
+            reporter.send(Failed(message, restart=_new_process_helps(error)))
             return 1
     return 0
 
 
-def _stop(number: int, frame: object) -> None:  # noqa: ARG001
-    raise Interrupted("stopped")
+def _phase(name: str) -> PhaseModule:
+    return cast(PhaseModule, import_module(f"services.phases.{name}"))
+
+
+def _new_process_helps(error: BaseException) -> bool:
+    """Memory ran out, or something of the phase died: the supervisor lets another process go on from the checkpoint."""
+    return getattr(error, "new_process_helps", "OutOfMemory" in type(error).__name__)
 
 
 def die_with_parent() -> None:

@@ -13,13 +13,18 @@ def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, obje
     """As many further steps as fit into RL's wall time at the supervised phase's speed, then the learning rate is down.
 
     Raises:
-        RunFolderError: the run has not finished the phases `supervised` and `rl`.
+        RunFolderError: the run has not finished the phases `supervised` and `rl`, or took no supervised steps.
     """
     supervised, rl = run.finished("supervised"), run.finished("rl")
     if supervised is None or rl is None:
         raise RunFolderError(f"{run.root} has no finished RL to compare with. Run: ferrotype run --run-dir {run.root}")
-    first = config.pretrain.target_steps
-    speed = (first - config.pretrain.base_steps) / supervised.seconds
+    begun, first = config.supervised_steps
+    if begun == first:
+        raise RunFolderError(
+            f"{run.root} improved a model that was given, without supervised steps (pretrain.start_steps = 0): there "
+            "is nothing to go on with."
+        )
+    speed = (first - begun) / supervised.seconds
     last = first + max(1, round(speed * rl.seconds))
     reporter.note(f"{last - first} further steps: what {rl.seconds:.0f} s of RL cost")
     longer = config.pretrain.model_copy(update={"base_steps": first, "target_steps": last})

@@ -27,7 +27,8 @@ def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, obje
     )
     if config.start_from is not None:
         return {"tasks": len(bank)}
-    documents = training_documents(config.tasks.seed, config.tasks.documents, config.tasks.chat_share)
+    tasks = config.tasks
+    documents = training_documents(tasks.seed, tasks.documents, tasks.chat_share, max_difficulty=tasks.max_difficulty)
     said = ""
 
     def progress(done: int, total: int, what: str) -> None:
@@ -65,7 +66,11 @@ def _bank(run: RunFolder, config: RunConfig, reporter: Reporter) -> TaskBank:
         return TaskBank.load(run.tasks)
     settings = config.tasks
     bank = build_bank(
-        settings.seed, settings.train_per_family, settings.unseen_tasks_per_family, settings.unseen_family_tasks
+        settings.seed,
+        settings.train_per_family,
+        settings.unseen_tasks_per_family,
+        settings.unseen_family_tasks,
+        max_difficulty=settings.max_difficulty,
     )
     with Judge(config.farm) as judge:
         report = verify([task for split in Split for task in bank.sample(split, VERIFIED)], judge.judge)

@@ -14,8 +14,8 @@ LABELS = ("base", "supervised", "rl")
 def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, object]:
     """Rates with confidence intervals, in `evaluation/<label>.json`; those on unseen tasks are the summary."""
 
-    # A model that was given is base and supervised model in one.
-    labels = LABELS if config.start_from is None else LABELS[1:]
+    # A model that was given, and takes no supervised steps, is base and supervised model in one.
+    labels = LABELS if config.supervised_steps[1] else LABELS[1:]
 
     def progress(label: str, done: int, wanted: int) -> None:
         reporter.progress(labels.index(label) * wanted + done, len(labels) * wanted, {}, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.cluster import ray_cluster
 from services.config import RunConfig
+from services.errors import Interrupted
 from services.events import Reporter
 from services.run_folder import RunFolder
 from trainer.grpo.run import PREFIX, train
@@ -31,14 +32,25 @@ def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, obje
             directory=run.rl,
             tasks=ShuffledTasks(bank.tasks(Split.TRAIN), config.grpo.seed),
             evaluation=held_out,
-            trace=run.traces / "rl.jsonl",
+            trace=run.traces / "rl",
+            stop=lambda: reporter.stop_asked,
         )
         last: dict[str, float] = {}
+        done = config.grpo.iterations
         for record in records:
+            reporter.finishes_steps()
             figures = {_short(name): record.metrics[name] for name in SHOWN if name in record.metrics}
-            reporter.progress(record.iteration, record.last_iteration, figures, record.metrics)
+            row: dict[str, object] = dict(record.metrics)
+            if record.events:
+                row["events"] = record.events
+            reporter.progress(record.iteration, record.last_iteration, figures, row)
+            for event in record.events:
+                reporter.note(event)
             last = figures or last
             _note_evaluation(record.iteration, record.metrics, reporter)
+            done = record.iteration
+    if reporter.stop_asked and done < config.grpo.iterations:
+        raise Interrupted(f"stopped after iteration {done}; its checkpoint is on disk")
     return {"checkpoint": run.inside(run.rl / f"{PREFIX}{config.grpo.iterations}"), **last}
 
 

@@ -1,4 +1,4 @@
-"""Supervised training from the base model on: crates and solved training tasks."""
+"""Supervised training from the base model on: crates and solved training tasks, or of a given model those alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from services.config import RunConfig
+from services.errors import Interrupted
 from services.events import Reporter
 from services.phases.training_data import batches
 from services.run_folder import RunFolder
@@ -14,13 +15,20 @@ from trainer.pretrain import StepRecord, pretrain
 
 
 def run(run: RunFolder, config: RunConfig, reporter: Reporter) -> dict[str, object]:
-    """Steps `pretrain.base_steps` to `pretrain.target_steps`; or the model that was given, as it is."""
-    if config.start_from is not None:
+    """The steps `config.supervised_steps`; or the model that was given, as it is."""
+    first, last = config.supervised_steps
+    if first == last:
         return dict(run.summary("base"))
-    first, last = config.pretrain.base_steps, config.pretrain.target_steps
-    start = run.made("base")
+    schedule = config.pretrain.model_copy(update={"base_steps": first, "target_steps": last})
     return train(
-        run, config, reporter, start=start, first=first, last=last, directory=run.supervised, kind="supervised"
+        run,
+        config.model_copy(update={"pretrain": schedule}),
+        reporter,
+        start=run.made("base"),
+        first=first,
+        last=last,
+        directory=run.supervised,
+        kind="supervised",
     )
 
 
@@ -46,18 +54,22 @@ def train(
         figures = {"loss": record.loss, "grad_norm": record.grad_norm, "tokens_per_second": speed}
         row = {**figures, "learning_rate": record.learning_rate, "tokens": record.tokens}
         reporter.progress(record.step, last, figures, row)
+        reporter.finishes_steps()
 
     checkpoint = pretrain(
         settings,
-        batches=batches(run, settings, share),
+        batches=batches(run, config, share),
         start=start,
         first_step=first,
         last_step=last,
         directory=directory,
-        tokenizer_dir=run.tokenizer,
+        tokenizer_dir=run.tokenizer if config.start_from is None else run.made("base"),
         kind=kind,
         on_step=on_step,
+        stop=lambda: reporter.stop_asked,
     )
+    if reporter.stop_asked and checkpoint.name != f"step_{last}":
+        raise Interrupted(f"stopped after {checkpoint.name}; its checkpoint is on disk")
     # Nothing was left to do if a kill came between the last checkpoint and the phase's state.
     recent = losses[-10:]
     return {"checkpoint": run.inside(checkpoint), **({"loss": sum(recent) / len(recent)} if recent else {})}

@@ -37,10 +37,10 @@ CODES_SHOWN = 10
 CODE_TITLES = {
     "E0308": "mismatched types",
     "E0277": "missing trait",
-    "E0271": "other associated type",
+    "E0271": "associated type",
     "E0282": "type unknown",
     "E0317": "if without else",
-    "E0369": "operator not supported",
+    "E0369": "no such operator",
     "E0425": "unresolved name",
     "E0433": "unresolved path",
     "E0432": "unresolved import",

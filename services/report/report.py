@@ -16,6 +16,7 @@ from services.run_folder import write_text
 from trainer.tasks.task import Split
 
 PAGE = Path(__file__).with_name("page.html")
+STYLE = Path(__file__).with_name("style.css")
 
 SIDE_BY_SIDE = (
     "The same task before and after RL. What was given to the model is fainter; rustc's words stand under the line "
@@ -68,7 +69,9 @@ def render(record: RunRecord) -> str:
         _section("How this was measured", None, _measured(record) if has_results else None),
         _section("Going on", None, join(provenance.commands(record), provenance.configuration(record))),
     )
-    return Template(PAGE.read_text()).substitute(title=f"Ferrotype: {escape(record.root.resolve().name)}", body=body)
+    return Template(PAGE.read_text()).substitute(
+        title=f"Ferrotype: {escape(record.root.resolve().name)}", style=STYLE.read_text(), body=body
+    )
 
 
 def _checkpoints(record: RunRecord) -> Markup:

@@ -1,7 +1,7 @@
 """A phase that counts to STEPS and keeps each number on disk: `counting_phase.py NAME RUN_DIR STEPS HOW EVENT_FD`.
 
 HOW is plain; stuck (SIGKILL to itself at once); or what happens when the count reaches half: once (SIGKILL, only on the
-first start), error (a message for the operator), crash (an exception).
+first start), error (a message for the operator), crash (an exception). With steps it ends after a step, when asked to.
 """
 
 import os
@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from services.errors import Interrupted
 from services.events import Done, Failed, Reporter
 from services.run_folder import write_text
 from services.worker import die_with_parent
@@ -26,10 +27,16 @@ if how == "stuck":
     os.kill(os.getpid(), signal.SIGKILL)
 with os.fdopen(descriptor, "w") as stream:
     reporter = Reporter(stream)
+    if how == "steps":
+        signal.signal(signal.SIGTERM, lambda *_: reporter.ask_to_stop())
+        reporter.finishes_steps()
     while count < steps:
         count += 1
         write_text(counter, str(count))
         reporter.progress(count, steps, {"loss": 10.0 / count}, {"loss": 10.0 / count})
+        if reporter.stop_asked:
+            (root / f"{name}.saved").write_text(str(count))
+            raise Interrupted("stopped")
         time.sleep(0.01)
         if count == steps // 2:
             if how == "once" and first:

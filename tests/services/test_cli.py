@@ -40,8 +40,27 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_help_names_every_command() -> None:
     text = ferrotype("--help").stdout
-    for command in ("run", "doctor", "eval", "export", "generate", "serve", "tasks", "report"):
+    for command in ("run", "doctor", "eval", "export", "generate", "serve", "tasks", "report", "trace"):
         assert f" {command} " in text
+
+
+def test_a_rehearsal_shows_where_each_value_comes_from_and_writes_nothing(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = ("run", "--preset", "ci", "--run-dir", str(run), "--set", "grpo.iterations=3", "--dry-run")
+    done = ferrotype(*command, BATCH_SIZE="4")
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[1]: line for line in done.stdout.splitlines() if line.startswith("│")}
+    assert "--set grpo.iterations=3" in lines["grpo.iterations"]
+    assert "environment variable BATCH_SIZE=4" in lines["pretrain.batch_size"]
+    assert "preset ci" in lines["grpo.group_size"] and "default" in lines["grpo.loss"]
+    assert "3 iterations of 4 tasks x 4 completions" in done.stdout
+    assert "ready" in done.stdout and not run.exists()
+    assert "not ready" in ferrotype(*command, "--set", "rollout.gpus_per_replica=1").stdout
+
+
+def test_a_run_without_a_trace_says_so(tmp_path: Path) -> None:
+    assert "has no trace" in refused(ferrotype("trace", str(tmp_path)))
+    assert "one of sampled, worst, best" in ferrotype("trace", str(tmp_path), "--order", "odd").stderr
 
 
 def test_mistakes_in_the_configuration(tmp_path: Path) -> None:

@@ -132,6 +132,29 @@ def test_sigterm_ends_the_phase_first(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGTERM) == handler
 
 
+def test_asked_to_stop_a_phase_finishes_its_step_and_the_operator_is_told(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+
+    def stop_once_it_counts() -> None:
+        while not (run.root / "one.count").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=stop_once_it_counts, daemon=True).start()
+    with pytest.raises(Interrupted):
+        count(run, steps=100_000, one="steps")
+    assert _number(run.root / "one.saved") == _number(run.root / "one.count")
+    assert "Ctrl-C again stops at once" in (run.logs / "production_training_test.log").read_text()
+
+
+def test_figures_are_on_a_board_and_warnings_are_said(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    count(run, one="plain")
+    (events,) = run.tensorboard.glob("events.out.tfevents.*")
+    assert b"one/loss" in events.read_bytes()
+    assert all("memory_mb" in row for row in read_metrics(run.metrics_file))
+
+
 def test_a_folder_has_one_holder_and_the_second_is_told_who(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     held = pytest.raises(RunFolderError, match=f"held by process {os.getpid()}")

@@ -57,7 +57,7 @@ def write_evaluation(root: Path, label: str) -> Evaluation:
         sample(label, split, number, mode)
         for split in (Split.UNSEEN_TASKS, Split.UNSEEN_FAMILIES)
         for number in range(TASKS)
-        for mode in Mode
+        for mode in (Mode.SAMPLED, Mode.GREEDY)
     ]
     write_samples(root / "evaluation" / f"{label}.jsonl", samples)
     evaluation = Evaluation(

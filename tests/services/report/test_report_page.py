@@ -17,7 +17,7 @@ from services.run_folder import RunFolder
 from trainer.evaluation.evaluation import load_evaluation
 from trainer.tasks.task import Split
 
-VOID = {"meta", "br", "img", "line", "circle", "rect", "path", "polyline"}
+VOID = {"meta", "br", "img", "input", "line", "circle", "rect", "path", "polyline"}
 
 
 class Page(HTMLParser):
