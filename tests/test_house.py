@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tokenize
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,14 @@ def test_nobody_names_a_file_utils() -> None:
     assert not [path for path in SOURCES if path.stem in ("utils", "helpers", "misc", "common")]
 
 
+def test_no_two_modules_of_tests_share_a_name() -> None:
+    # Pytest puts every folder of tests on the path, so that of two with one name only the first is ever imported.
+    tests = ROOT / "tests"
+    names = [path.stem for path in tests.rglob("*.py") if path.stem != "conftest" and not _in_package(path)]
+    names += [path.parent.name for path in tests.rglob("__init__.py")]
+    assert [name for name, times in Counter(names).items() if times > 1] == []
+
+
 def test_locks_pin_every_package_and_agree_with_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *(r for rs in project["optional-dependencies"].values() for r in rs)]
@@ -75,6 +84,10 @@ def test_scripts_are_sound_shell_and_executable() -> None:
     for path in (*(ROOT / "scripts").glob("*.sh"), ROOT / ".ci" / "run"):
         subprocess.run(["bash", "-n", str(path)], check=True, timeout=10)
         assert path.name == "setup.sh" or path.stat().st_mode & 0o111, path
+
+
+def _in_package(path: Path) -> bool:
+    return (path.parent / "__init__.py").exists()
 
 
 def _lock(name: str) -> dict[str, str]:

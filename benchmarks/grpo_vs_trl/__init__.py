@@ -1,0 +1,1 @@
+"""Ferrotype's GRPO beside TRL's GRPOTrainer on one machine's CPU: see `__main__`."""
