@@ -24,6 +24,7 @@ from services.environment import prepare
 from services.errors import Interrupted, explain
 from services.eval_cli import eval_app
 from services.export_cli import export
+from services.jobs_cli import jobs_app, submit
 from services.layers import Layer, validate
 from services.run_folder import RunFolder
 from services.tasks_cli import tasks_app
@@ -38,6 +39,8 @@ app.add_typer(tasks_app, name="tasks")
 app.command()(compare)
 app.command()(export)
 app.add_typer(eval_app, name="eval")
+app.command()(submit)
+app.add_typer(jobs_app, name="jobs")
 
 Preset = Annotated[str | None, typer.Option(help="embedded, production, finetune, cluster or ci.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file over the preset.")]
@@ -46,18 +49,23 @@ RunDir = Annotated[Path | None, typer.Option(help="The run's folder.")]
 CheckpointDir = Annotated[Path, typer.Option(help="A checkpoint folder, such as .../production-rl/rl-iter-40.")]
 
 
+CLIENTS = ("submit", "jobs")
+"""Commands that talk to a cluster which is there already."""
+
 _debug = ContextVar("debug", default=False)
 
 
 @app.callback()
-def _options(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False) -> None:
+def _options(
+    context: typer.Context, debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False
+) -> None:
     """Options before the command."""
     _debug.set(debug)
+    prepare(client=context.invoked_subcommand in CLIENTS)
 
 
 def main() -> None:
     """The entry point of `ferrotype` and of `python -m services`: errors become one message and an exit code."""
-    prepare()
     try:
         app(prog_name="ferrotype")
     except Exception as error:
@@ -79,6 +87,7 @@ def run(
     """Run the pipeline from where it stands: corpus, pre-training, GRPO, evaluation, GGUF, report."""
     from services.doctor import examine, require
     from services.pipeline import PHASES, run_phases
+    from services.publisher import stored
     from services.report.report import write_report
     from services.result import closing_lines
 
@@ -87,20 +96,19 @@ def run(
         from services.dry_run import rehearse
 
         raise typer.Exit(0 if rehearse(folder, _layers(preset, run_dir, config, sets)) else 1)
-    with folder.held():
+    with folder.held(), _operator(folder) as operator, stored(settings.cluster.storage, folder, operator.say):
         folder.adopt(settings)
-        with _operator(folder) as operator:
-            if not all(folder.finished(phase.name) for phase in PHASES):
-                require(examine(settings, folder.root))
-            started = time.monotonic()
-            try:
-                results = run_phases(folder, operator)
-            except Interrupted:
-                operator.say(f"report so far: {write_report(folder.root)}")
-                raise
-            operator.say(f"all phases done; this start took {duration(time.monotonic() - started)}")
-            for line in closing_lines(folder, results):
-                operator.say(line)
+        if not all(folder.finished(phase.name) for phase in PHASES):
+            require(examine(settings, folder.root))
+        started = time.monotonic()
+        try:
+            results = run_phases(folder, operator)
+        except Interrupted:
+            operator.say(f"report so far: {write_report(folder.root)}")
+            raise
+        operator.say(f"all phases done; this start took {duration(time.monotonic() - started)}")
+        for line in closing_lines(folder, results):
+            operator.say(line)
 
 
 @app.command()

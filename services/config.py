@@ -73,6 +73,8 @@ class ClusterSettings(BaseModel):
     """Ray's shared memory. Weights take their own way, so only completions and verdicts pass here."""
     metrics_port: int = Field(default=0, ge=0, le=65535)
     """Where Prometheus may scrape this machine; 0 lets Ray choose."""
+    storage: str | None = None
+    """Where a copy of the run is kept, and fetched from on a machine without it: s3://bucket/folder, gs:// or file://."""
 
 
 class TaskSettings(BaseModel):

@@ -17,10 +17,13 @@ QUIET = {
 """Nothing is reported to anybody and nothing fetched from a model hub."""
 
 
-def prepare() -> None:
-    """Complete this process's environment, before torch, vllm or ray are imported."""
+def prepare(*, client: bool = False) -> None:
+    """Complete this process's environment, before torch, vllm or ray are imported.
+
+    A `client` only talks to somebody's cluster, with that cluster's token; it starts none.
+    """
     ours = dict(QUIET)
-    if not os.environ.get("RAY_ADDRESS"):
+    if not client and not os.environ.get("RAY_ADDRESS"):
         # Without it Ray binds the machine's own address, whatever it is told.
         ours["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         # A token of our own: else Ray leaves one in the home folder, and every later cluster of this user demands it.

@@ -39,6 +39,18 @@ class PhaseError(UserError):
     """A phase ended without its result."""
 
 
+class ClusterError(UserError):
+    """A Ray cluster can't be reached, or doesn't do what it is asked."""
+
+
+class StorageError(UserError):
+    """A run's storage can't be used."""
+
+
+class TakenOver(StorageError):
+    """Another run has taken over the storage of this one."""
+
+
 class Interrupted(UserError):
     """The operator stopped the run."""
 

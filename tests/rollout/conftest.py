@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,14 @@ def engines() -> list[psutil.Process]:
             if ours and "EngineCore" in process.name() and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
+
+
+def engines_left(count: int, seconds: float = 60) -> bool:
+    """Whether so many engines are left, once those that end have ended: a busy machine takes its time."""
+    deadline = time.monotonic() + seconds
+    while len(engines()) != count and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return len(engines()) == count
 
 
 @dataclass

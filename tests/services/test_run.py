@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from object_store import KEYS, object_store
 
 from services.pipeline import PHASES
 from services.run_folder import RunFolder
@@ -39,6 +40,7 @@ def environment() -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        **KEYS,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
 
@@ -95,17 +97,61 @@ def test_sigkill_leaves_no_half_written_phase(killed_run: RunFolder) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished_run(killed_run: RunFolder, cluster: str, environment: dict[str, str]) -> RunFolder:
-    """The same run, gone on with by `ray job submit` on the cluster, to its end."""
-    job = ["ray", "job", "submit", f"--address={cluster}", "--working-dir", ".", "--"]
-    job += ["python", "-m", "services", "run", "--preset", "ci", "--run-dir", str(killed_run.root)]
-    done = subprocess.run(job, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-    assert done.stdout.count("already done") == 3
-    return killed_run
+def storage(environment: dict[str, str]) -> Iterator[str]:
+    """Where a copy of the run is kept."""
+    before = {name: os.environ.get(name) for name in KEYS}
+    os.environ.update(KEYS)
+    with object_store("runs") as ending:
+        yield f"s3://runs/ci{ending}"
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def test_a_killed_run_goes_on_as_a_job_and_makes_everything(finished_run: RunFolder) -> None:
+@pytest.fixture(scope="module")
+def stopped_job(killed_run: RunFolder, cluster: str, storage: str, environment: dict[str, str]) -> str:
+    """What `ferrotype jobs follow` printed of the same run, gone on with by `ferrotype submit` and stopped in RL."""
+    keep = f"cluster.storage={json.dumps(storage)}"
+    where = ["--preset", "ci", "--run-dir", str(killed_run.root), "--set", keep, "--address", cluster]
+    sent = _ferrotype(environment, "submit", *where, "--detach")
+    assert sent.returncode == 0, sent.stderr
+    job = sent.stdout.split()[1]
+
+    def learning() -> bool:
+        newest = max(killed_run.logs.iterdir()).read_text()
+        return "the run is kept there" in newest and "rl: started" in newest
+
+    _wait_for(learning, 120)
+    stopped = _ferrotype(environment, "jobs", "stop", job, "--address", cluster)
+    assert stopped.stdout.endswith(f"{job} stopped\n"), stopped.stdout + stopped.stderr
+    followed = _ferrotype(environment, "jobs", "follow", job, "--address", cluster)
+    assert followed.returncode == 1
+    assert f"{job} stopped" in followed.stderr
+    listed = _ferrotype(environment, "jobs", "list", "--address", cluster)
+    assert "stopped" in listed.stdout
+    return followed.stdout
+
+
+def test_a_stopped_job_has_saved_its_run(stopped_job: str) -> None:
+    assert stopped_job.count("already done") == 3
+    assert "stopping: the step in the making is finished and saved first" in stopped_job
+    assert "report so far" in stopped_job
+
+
+@pytest.fixture(scope="module")
+def finished_run(stopped_job: str, cluster: str, storage: str, environment: dict[str, str]) -> Iterator[RunFolder]:
+    """The same run, fetched from the storage into a new folder by `ray job submit`, to its end."""
+    with tempfile.TemporaryDirectory(prefix="ft-runs-") as place:
+        run = RunFolder(Path(place) / "ci")
+        job = ["ray", "job", "submit", f"--address={cluster}", "--working-dir", ".", "--"]
+        job += ["python", "-m", "services", "run", "--preset", "ci", "--run-dir", str(run.root)]
+        job += ["--set", f"cluster.storage={json.dumps(storage)}"]
+        done = subprocess.run(job, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+        assert done.stdout.count("already done") == 3
+        yield run
+
+
+def test_a_killed_and_stopped_run_goes_on_elsewhere_and_makes_everything(finished_run: RunFolder) -> None:
     run = finished_run
     for phase in PHASES:
         assert run.finished(phase.name), phase.name
