@@ -15,6 +15,10 @@ from typing import Any
 import xllamacpp
 
 
+CACHE_MB = 256
+"""For prompts of earlier requests, as the server has it."""
+
+
 def main() -> None:
     """Arguments: a GGUF file, slots, threads, the context of one slot."""
     path, slots, threads, context = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
@@ -24,6 +28,7 @@ def main() -> None:
     params.n_ctx = context * slots
     params.cpuparams.n_threads = threads
     params.cpuparams_batch.n_threads = threads
+    params.cache_ram_mib = CACHE_MB
     params.fit_params = False
     params.verbosity = -1
     params.ui = False

@@ -133,14 +133,21 @@ class Measured:
 
 def request(seed: int, tokens: int, options: argparse.Namespace, stream: bool = True) -> dict[str, Any]:
     """A prompt that nobody asked before, of about as many tokens as words were chosen to make."""
-    body = {"prompt": words(seed, options.prompt_words), "max_tokens": tokens, "temperature": 0, "top_k": 0, "min_p": 0}
+    body = {
+        "prompt": words(seed, options.prompt_words),
+        "max_tokens": tokens,
+        "temperature": 0,
+        "top_k": 0,
+        "top_p": 1,
+        "min_p": 0,
+    }
     # A drawn model may end its text; then arms would do different work.
     return {**body, "stream": stream, "logit_bias": {"0": -100}}
 
 
 def bare_request(body: dict[str, Any]) -> dict[str, Any]:
-    """The same for llama.cpp by itself, which streams in any case: that is how it hands over pieces."""
-    return {**body, "stream": True, "logit_bias": [[0, -100]], "cache_prompt": True}
+    """The same in llama.cpp's own words."""
+    return {**body, "logit_bias": [[0, -100]], "cache_prompt": True}
 
 
 def one_round(number: int, arms: dict[str, Arm], found: dict[str, Measured], options: argparse.Namespace) -> None:

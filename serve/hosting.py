@@ -62,6 +62,8 @@ def host(hosted: Hosted, on_ready: Callable[[str], None]) -> None:
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     # Ray's workers step back for everything else by default, which is for batch work: somebody waits for an answer.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    # From Serve's proxy to a replica by gRPC: a request takes some 2 ms less than as a call of an actor.
+    os.environ.setdefault("RAY_SERVE_USE_GRPC_BY_DEFAULT", "1")
 
     # Imported here: they take seconds, and what is wrong should be said at once.
     import ray
