@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from reward_farm.settings import FarmSettings
@@ -57,19 +58,25 @@ class Scratch:
 
 def sweep(root: Path) -> None:
     """Removes the folders of judges that are no more."""
+    for folder in abandoned(root):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def abandoned(root: Path) -> Iterator[Path]:
+    """This user's folders of judges that are no more; each is held until the next is asked for."""
     for folder in root.glob(f"{_PREFIX}*"):
-        if folder.lstat().st_uid != os.getuid():
-            continue
         try:
+            if folder.lstat().st_uid != os.getuid():
+                continue
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:  # another sweep is at it, or its first try was cut short
-            shutil.rmtree(folder, ignore_errors=True)
+            yield folder
             continue
         except OSError:
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+            yield folder
         except OSError:  # its judge lives
             pass
         finally:

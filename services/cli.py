@@ -125,14 +125,23 @@ def control(run_dir: Annotated[Path, typer.Option(help="A finished run's folder.
 
 
 @app.command()
-def doctor(preset: Preset = None, run_dir: RunDir = None, config: ConfigFile = None, sets: Sets = None) -> None:
+def doctor(
+    preset: Preset = None,
+    run_dir: RunDir = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended without harm.")] = False,
+) -> None:
     """Show what this machine has and lacks for a run. Exits with 1 if a run could not work."""
     from services.doctor import Health, examine
+    from services.doctor.table import show
 
     settings, folder = _configuration(preset, run_dir, config, sets)
     checks = examine(settings, folder.root)
-    for check in checks:
-        print(f"{check.health.value:<9}{check.name:<11}{check.found}{check.remedy and f'. {check.remedy}'}")
+    show(checks)
+    for check in checks if fix else ():
+        if check.fix is not None:
+            print(f"{check.name}: {check.fix()}")
     if any(check.health is Health.MISSING for check in checks):
         raise typer.Exit(1)
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from services.config import RunConfig
 from services.console import duration
-from services.doctor import Check, Health, examine
+from services.doctor import Health, examine
+from services.doctor.table import machine, wide_console
 from services.layers import Layer, flatten, origins, validate
 from services.pipeline import PHASES
 from services.run_folder import RunFolder
 
 DEFAULT = "default"
-FILE_WIDTH = 160
-"""Columns of what goes to a file or a pipe."""
-HEALTH_STYLE = {Health.OK: "green", Health.NOTE: "yellow", Health.MISSING: "red"}
 
 
 def rehearse(folder: RunFolder, layers: Sequence[Layer]) -> bool:
@@ -29,9 +26,7 @@ def rehearse(folder: RunFolder, layers: Sequence[Layer]) -> bool:
     config = validate(RunConfig, layers)
     folder.accept(config)
     checks = examine(config, folder.root)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = FILE_WIDTH
+    console = wide_console()
     console.print(configuration(config, layers), phases(config, folder), machine(checks))
     ready = not any(check.health is Health.MISSING for check in checks)
     if ready:
@@ -70,12 +65,4 @@ def phases(config: RunConfig, folder: RunFolder) -> Table:
         state = f"[green]done in {duration(done.seconds)}[/]" if done else "to do"
         given = config.start_from is not None and (phase.name == "base" or (phase.name == "supervised" and not last))
         table.add_row(phase.name, "skipped: start_from is given" if given else work.get(phase.name, phase.title), state)
-    return table
-
-
-def machine(checks: Sequence[Check]) -> Table:
-    """What the machine has and lacks."""
-    table = Table("", "part", "found", "remedy", title="machine", title_justify="left")
-    for check in checks:
-        table.add_row(check.health.value, check.name, check.found, check.remedy, style=HEALTH_STYLE[check.health])
     return table
