@@ -72,7 +72,7 @@ async def whole_answer(scheduler: Scheduler, job: Job) -> Json:
         ApiError: the queue is full, or the engine refuses it.
     """
     choices = [_Choice() for _ in range(job.choices)]
-    async with aclosing(_run(scheduler, job)) as deltas:
+    async with aclosing(_run(scheduler, job, whole=True)) as deltas:
         async for index, delta in deltas:
             choices[index].add(delta)
     shaped = [
@@ -142,9 +142,9 @@ async def event_stream(scheduler: Scheduler, job: Job) -> AsyncGenerator[str, No
     yield "data: [DONE]\n\n"
 
 
-async def _run(scheduler: Scheduler, job: Job) -> AsyncGenerator[tuple[int, Delta], None]:
+async def _run(scheduler: Scheduler, job: Job, whole: bool = False) -> AsyncGenerator[tuple[int, Delta], None]:
     with scheduler.admit():
-        streams = [scheduler.complete(ids, sampling) for ids in job.prompts for sampling in job.samplings]
+        streams = [scheduler.complete(ids, sampling, whole) for ids in job.prompts for sampling in job.samplings]
         try:
             async with aclosing(merge(streams)) as deltas:
                 async for numbered in deltas:

@@ -6,7 +6,7 @@ Imports no engine: `serve.engines` chooses one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
 from serve.model_file import ModelFile
@@ -54,6 +54,14 @@ class Delta:
     finish_reason: FinishReason | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+
+def joined(deltas: Sequence[Delta]) -> Delta:
+    """Pieces that follow each other as one."""
+    if len(deltas) == 1:
+        return deltas[0]
+    logprobs = tuple(token for delta in deltas for token in delta.logprobs)
+    return replace(deltas[-1], text="".join(delta.text for delta in deltas), logprobs=logprobs)
 
 
 class Engine(Protocol):

@@ -13,9 +13,9 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 
-from serve.engine import Delta, Engine, Sampling
+from serve.engine import Delta, Engine, Sampling, joined
 from serve.errors import Overloaded
 from serve.metrics import (
     CANCELLED,
@@ -53,8 +53,10 @@ class Scheduler:
         finally:
             self._admitted -= 1
 
-    async def complete(self, prompt_ids: Sequence[int], sampling: Sampling) -> AsyncGenerator[Delta, None]:
-        """The pieces of one completion, as they are sampled.
+    async def complete(
+        self, prompt_ids: Sequence[int], sampling: Sampling, whole: bool = False
+    ) -> AsyncGenerator[Delta, None]:
+        """The pieces of one completion as they are sampled, or the `whole` of it as one piece.
 
         Raises:
             EngineError: the engine refuses the request or fails at it.
@@ -62,8 +64,17 @@ class Scheduler:
         arrived = time.monotonic()
         loop, deltas, gone = asyncio.get_running_loop(), asyncio.Queue[Delta | None](), threading.Event()
 
+        first_after: list[float] = []
+        held: list[Delta] = []
+
         def on_delta(delta: Delta) -> bool:
-            loop.call_soon_threadsafe(deltas.put_nowait, delta)
+            if not first_after:
+                first_after.append(time.monotonic() - arrived)
+            held.append(delta)
+            # Waking the event loop for each token that nobody waits for takes time from those that somebody does.
+            if not whole or delta.finish_reason is not None:
+                loop.call_soon_threadsafe(deltas.put_nowait, joined(held))
+                held.clear()
             return not gone.is_set()
 
         self._metrics.shift(WAITING, 1)
@@ -86,7 +97,7 @@ class Scheduler:
         try:
             while (delta := await deltas.get()) is not None:
                 if last is None:
-                    self._metrics.observe(FIRST_TOKEN_SECONDS, time.monotonic() - arrived)
+                    self._metrics.observe(FIRST_TOKEN_SECONDS, first_after[0])
                 last = delta
                 yield delta
             work.result()
@@ -104,6 +115,11 @@ async def merge(streams: Sequence[AsyncGenerator[Delta, None]]) -> AsyncGenerato
 
     When the caller stops, or one stream fails, all are stopped.
     """
+    if len(streams) == 1:
+        async with aclosing(streams[0]) as stream:
+            async for delta in stream:
+                yield 0, delta
+        return
     arrived: asyncio.Queue[tuple[int, Delta | Exception | None]] = asyncio.Queue()
 
     async def pump(index: int, stream: AsyncGenerator[Delta, None]) -> None:
