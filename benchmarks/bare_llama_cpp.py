@@ -14,7 +14,6 @@ from typing import Any
 
 import xllamacpp
 
-
 CACHE_MB = 256
 """For prompts of earlier requests, as the server has it."""
 
