@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rollout.errors import EngineStartFailed
 from rollout.outbox import Outbox, Outcome
 from rollout.settings import RolloutSettings
+from rollout.transport import landed
 from rollout.types import Completion, GenerationRequest, PushProof
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class RolloutActor:
 
     async def load(self, update_info: dict[str, Any], version: int) -> None:
         """Second phase of a push."""
-        await self._asked(self._engine.load(update_info, version))
+        async with landed(update_info) as info:
+            await self._asked(self._engine.load(info, version))
 
     async def prove(self, canary_ids: tuple[int, ...] = ()) -> PushProof:
         """Third phase of a push."""

@@ -29,6 +29,8 @@ class VllmEngine:
         self._eos_token_id = eos_token_id
         self._sampled = 0
         self._rests = False
+        # What came by way of Ray is a file in shared memory by then.
+        backend = "shm" if settings.transport == "ray" else settings.transport
         self._llm = AsyncLLM.from_engine_args(
             AsyncEngineArgs(
                 model=str(model_dir),
@@ -49,7 +51,7 @@ class VllmEngine:
                 # vLLM's default is the distribution before temperature, which isn't the one that was sampled from.
                 logprobs_mode="processed_logprobs",
                 disable_log_stats=True,
-                weight_transfer_config=WeightTransferConfig(backend=settings.transport),
+                weight_transfer_config=WeightTransferConfig(backend=backend),
                 worker_extension_cls="rollout.weight_transfer.WeightProof",
                 # Only an engine that shares its GPU with the learner is ever told to rest.
                 enable_sleep_mode=settings.transport == "ipc",

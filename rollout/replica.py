@@ -83,7 +83,7 @@ class Replica:
         Raises EngineStartFailed, and leaves the replica DEAD then.
         """
         self.hangs = False
-        here = ray.get_runtime_context().get_node_id()
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._actor = (
             ray.remote(RolloutActor)
             .options(
@@ -91,8 +91,8 @@ class Replica:
                 num_gpus=self._settings.gpus_per_replica,
                 max_concurrency=CONCURRENT_CALLS,
                 runtime_env={"env_vars": engine_environment(self._settings)},
-                # Shared memory is this machine's.
-                scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
+                # Shared memory is this machine's, and so is a shared GPU; Ray and NCCL go anywhere.
+                scheduling_strategy="DEFAULT" if self._settings.transport in ("nccl", "ray") else here,
             )
             .remote()
         )

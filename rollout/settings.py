@@ -13,9 +13,9 @@ class RolloutSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     replicas: int = Field(default=1, ge=1)
-    transport: Literal["shm", "ipc", "nccl"] = "shm"
-    """How weights reach an engine: `shm` on the learner's machine; `ipc` on one GPU shared with the learner; `nccl` on
-    other GPUs."""
+    transport: Literal["shm", "ray", "ipc", "nccl"] = "shm"
+    """How weights reach an engine: `shm` on the learner's machine; `ray` on any machine, through Ray's object store;
+    `ipc` on one GPU shared with the learner; `nccl` on other GPUs."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     max_model_len: int = Field(default=512, ge=64)
     max_num_seqs: int = Field(default=64, ge=1)

@@ -32,7 +32,7 @@ SETTINGS = RolloutSettings(
     replicas=2, kv_cache_mb=64, max_num_seqs=16, push_deadline_seconds=30,
     heartbeat_seconds=0.5, suspect_seconds=3, dead_seconds=60,
 )  # fmt: skip
-TRANSPORTS = ["shm", "ipc", "nccl"][: 1 + min(2, torch.cuda.device_count())]
+TRANSPORTS = ["shm", "ray", "ipc", "nccl"][: 2 + min(2, torch.cuda.device_count())]
 """Whatever of them can run here runs the same tests."""
 PLAIN_LLAMA = Abilities(shares_prompts=True, plain_head=True)
 
