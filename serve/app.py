@@ -19,6 +19,8 @@ from serve.settings import ServeSettings
 SPARE_REQUESTS = 64
 """Requests that a replica takes beyond slots and queue: health, metrics, and those that it refuses with a clear 429."""
 
+RETRY_SECONDS = 1
+
 UPSCALE_SECONDS, DOWNSCALE_SECONDS = 3, 120
 """A replica is up within seconds of too many requests, and stays until there were too few for a while."""
 
@@ -58,6 +60,8 @@ def build(args: dict[str, Any]) -> Any:
     options: dict[str, Any] = {
         "max_ongoing_requests": settings.slots + settings.max_queue + SPARE_REQUESTS,
         "max_queued_requests": settings.max_queue + SPARE_REQUESTS,
+        # For what Ray's proxy refuses itself, where even refusing takes too long.
+        "backpressure_config": {"status_code": 429, "retry_after_s": RETRY_SECONDS},
         "ray_actor_options": {"num_cpus": settings.threads, "num_gpus": settings.gpus_per_replica},
         "graceful_shutdown_timeout_s": settings.drain_seconds,
     }
@@ -68,7 +72,9 @@ def build(args: dict[str, Any]) -> Any:
             "min_replicas": settings.replicas,
             "max_replicas": settings.max_replicas,
             "target_ongoing_requests": settings.slots,
-            "upscale_delay_s": UPSCALE_SECONDS,
+            "upscale_delay_s": RETRY_SECONDS = 1
+
+UPSCALE_SECONDS,
             "downscale_delay_s": DOWNSCALE_SECONDS,
         }
     farm = bind_farm(settings.farm) if settings.farm is not None else None

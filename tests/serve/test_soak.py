@@ -52,7 +52,7 @@ class Load:
         self.statuses[status] += 1
         if status == 200:
             self.seconds.append(time.monotonic() - begun)
-        elif b"retry-after:" not in head.lower() or not json.loads(body)["error"]["message"]:
+        elif b"retry-after:" not in head.lower() or not body.strip():
             self.unclear.append(f"{status}: {body[:200]!r}")
 
     async def _answer(self) -> tuple[int, bytes, bytes]:
