@@ -51,6 +51,8 @@ PROFILES = {
     "pod": _LAUNCHER,
 }
 """What must hold. A cgroup is added wherever one can be made."""
+WITHOUT_LANDLOCK = BUBBLEWRAP | _LAUNCHER - {Layer.LANDLOCK}
+"""Of a pod whose kernel has no Landlock. gVisor's is such a one, and lets everybody make namespaces inside."""
 
 
 def landlock_version() -> int:

@@ -28,7 +28,7 @@ from reward_farm.problem import Submission
 from reward_farm.seat import Seat, WorkerDied
 from reward_farm.settings import FarmSettings
 from reward_farm.verdict import InfraFault, Scored, Verdict
-from reward_farm.worker import RustcWorker
+from reward_farm.worker import start_worker
 
 MAX_RETRIES = 2
 CHECKS_FAILED = 3
@@ -76,8 +76,8 @@ class RewardFarm:
     def __init__(self, settings: FarmSettings) -> None:
         """Starts the workers; their sandboxes are proved when the first submission comes."""
         self._settings = settings
-        self._workers = [RustcWorker.remote(settings) for _ in range(settings.workers)]  # type: ignore[attr-defined]
-        self._seats = [Seat(number, worker) for number, worker in enumerate(self._workers)]
+        self._workers = [start_worker(settings) for _ in range(settings.workers)]
+        self._seats = [Seat(number, worker, settings.start_seconds) for number, worker in enumerate(self._workers)]
         self._intake = Intake(settings.max_queue, settings.remember_ids)
         self._breaker = CircuitBreaker(settings.max_fault_share, settings.breaker_seconds)
         self._loops: list[asyncio.Task[None]] = []

@@ -26,7 +26,7 @@ from typing import IO
 from reward_farm.cgroup import Cgroup, CgroupHome, find_cgroups
 from reward_farm.confinement import Confinement, Descriptors, Inmate
 from reward_farm.errors import JailNotStarted, SandboxFault, SandboxUnavailable
-from reward_farm.layers import BUBBLEWRAP, ORACLE, PROFILES, Layer, landlock_version
+from reward_farm.layers import BUBBLEWRAP, ORACLE, PROFILES, WITHOUT_LANDLOCK, Layer, landlock_version
 from reward_farm.scratch import scratch_root
 from reward_farm.seccomp import candidate_filter, compiler_filter, server_filter
 from reward_farm.settings import FarmSettings
@@ -168,6 +168,13 @@ class Sandbox:
         self.settings = settings
         self.enabled = PROFILES[settings.isolation]
         """Only ever changed by tests, which show what each layer is for."""
+        self.landlock = 0
+        try:
+            self.landlock = landlock_version()
+        except SandboxUnavailable:
+            if settings.isolation != "pod":
+                raise
+            self.enabled = WITHOUT_LANDLOCK
         self.cgroups: CgroupHome | None = None
         try:
             self.cgroups = find_cgroups()
@@ -175,7 +182,6 @@ class Sandbox:
         except SandboxUnavailable:
             if Layer.CGROUP in self.enabled:
                 raise
-        self.landlock = landlock_version()
         self._bwrap = _find("bwrap", settings.bwrap) if self.enabled & BUBBLEWRAP else ""
         self.candidate_filter = candidate_filter()
 

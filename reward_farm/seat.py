@@ -23,8 +23,6 @@ from reward_farm.scratch import sweep
 from reward_farm.verdict import InfraFault
 from reward_farm.worker import Judged
 
-START_SECONDS = 120.0
-"""A worker's start: Python, Ray and the sandbox's canary, on a busy machine."""
 RESTART_POLL_SECONDS = 0.2
 BATCH_SECONDS = 600.0
 """A batch in which every member runs into its limits, one by one, ends within it."""
@@ -48,6 +46,7 @@ class Seat:
 
     number: int
     worker: Any
+    start_seconds: float
     judged: int = 0
     checked: float = 0.0
     failed_checks: int = 0
@@ -60,7 +59,7 @@ class Seat:
 
         Raises what `Judge` raises; SandboxFault if it does not start in time.
         """
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self.start_seconds
         while True:
             try:
                 scratch = await _within(max(0.0, deadline - time.monotonic()), self.worker.start.remote())
@@ -69,7 +68,7 @@ class Seat:
                     raise error.cause from None
                 raise SandboxFault(f"a worker could not start: {error}") from error
             except TimeoutError as error:
-                raise SandboxFault(f"a worker did not start within {START_SECONDS:.0f} s") from error
+                raise SandboxFault(f"a worker did not start within {self.start_seconds:.0f} s") from error
             except RayError as error:
                 if time.monotonic() > deadline:
                     raise SandboxFault(f"a worker keeps dying as it starts: {error}") from error

@@ -33,6 +33,12 @@ class FarmSettings(BaseModel):
 
     workers: int = Field(default=1, ge=1)
     """Ray actors that compile. One a core is the most that helps."""
+    node_resource: str | None = Field(default=None, min_length=1)
+    """A custom resource of Ray of which each worker takes 1: then workers run only on nodes that have it, and an
+    autoscaler starts such nodes for them. None lets them run anywhere."""
+    start_seconds: float = Field(default=120.0, gt=0)
+    """Longest start of a worker: Python, Ray and the sandbox's canary on a busy machine, and a node that is started
+    for it."""
     max_batch: int = Field(default=32, ge=1, le=64)
     """Candidates compiled as modules of one crate. Each doubling from 16 to 64 gave a quarter to a half more verdicts a
     second (`python -m benchmarks.reward_farm --batch`), and makes one that crashes rustc dearer for those beside it."""
@@ -56,7 +62,8 @@ class FarmSettings(BaseModel):
     """Lint as well: clippy-driver takes rustc's place, at half as much again a batch."""
     isolation: Literal["standard", "strict", "pod"] = "standard"
     """Which layers must hold. `standard`: namespaces, Landlock, seccomp and rlimits; cgroups where we may make them.
-    `strict`: cgroups too. `pod`: no namespaces, for pods that forbid them and are a sandbox (gVisor) themselves."""
+    `strict`: cgroups too. `pod`: no namespaces, for pods that forbid them; but in place of Landlock where the
+    kernel has none, as gVisor's."""
     compile_cpu_seconds: int = Field(default=4, ge=1)
     """CPU time of one rustc run, a batch or a single. Sixteen small functions take a third of a second."""
     compile_memory_mb: int = Field(default=3072, ge=256)

@@ -9,6 +9,7 @@ import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ray
 
@@ -72,6 +73,13 @@ class RustcWorker:
         self._retired = True
         if self._judge is not None:
             self._judge.close()
+
+
+def start_worker(settings: FarmSettings) -> Any:
+    """A new worker's actor; it waits for a node that has the settings' resource."""
+    resource = settings.node_resource
+    options = {"resources": {resource: 1}} if resource else {}
+    return RustcWorker.options(**options).remote(settings)  # type: ignore[attr-defined]
 
 
 def _resident_bytes() -> int:

@@ -84,6 +84,7 @@ class Replica:
         """
         self.hangs = False
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        resource = self._settings.node_resource
         self._actor = (
             ray.remote(RolloutActor)
             .options(
@@ -91,6 +92,7 @@ class Replica:
                 num_gpus=self._settings.gpus_per_replica,
                 max_concurrency=CONCURRENT_CALLS,
                 runtime_env={"env_vars": engine_environment(self._settings)},
+                resources={resource: 1} if resource else None,
                 # Shared memory is this machine's, and so is a shared GPU; Ray and NCCL go anywhere.
                 scheduling_strategy="DEFAULT" if self._settings.transport in ("nccl", "ray") else here,
             )

@@ -25,6 +25,9 @@ class RolloutSettings(BaseModel):
     cpus_per_replica: float = Field(default=0.0, ge=0.0)
     """Cores that Ray reserves for a replica. 0 lets the operating system share those of one machine."""
     gpus_per_replica: float = Field(default=0.0, ge=0.0)
+    node_resource: str | None = Field(default=None, min_length=1)
+    """A custom resource of Ray of which each replica takes 1: then replicas run only on nodes that have it. With
+    `ray` or `nccl`: the other transports don't leave the learner's machine."""
     start_deadline_seconds: float = Field(default=300.0, gt=0)
     push_deadline_seconds: float = Field(default=60.0, gt=0)
     """Each phase of a weight push must end within it, else the replica is STALE."""
@@ -39,6 +42,15 @@ class RolloutSettings(BaseModel):
     max_restarts: int = Field(default=3, ge=0)
     """Times that a replica is started anew within restart_window_seconds; past it, it is RETIRED."""
     restart_window_seconds: float = Field(default=600.0, gt=0)
+
+    @model_validator(mode="after")
+    def _weights_reach_the_node(self) -> RolloutSettings:
+        if self.node_resource and self.transport not in ("ray", "nccl"):
+            raise ValueError(
+                f"node_resource ('{self.node_resource}') puts replicas on other machines than the learner's, which "
+                f"transport = '{self.transport}' doesn't reach: set transport = 'ray' or 'nccl', or leave node_resource out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _suspected_before_it_is_killed(self) -> RolloutSettings:

@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
 set_up
+want kubectl kubernetes-client || echo "note: kubectl is missing, so tests of the Kubernetes manifests are skipped"
 # Pages are tested in a real browser.
 want chromium chromium || echo "note: chromium is missing, so tests of pages in a browser are skipped"
 # Tests run beside Ray, vLLM and rustc: with more than one thread each, OpenMP's spinning makes them slower, not faster.

@@ -68,5 +68,7 @@ class Farm:
 def bind_farm(settings: FarmSettings) -> Any:
     """The deployment with these settings, for an application to hold a handle to."""
     most = settings.max_queue + settings.max_batch * settings.workers
-    options = {"num_replicas": 1, "max_ongoing_requests": most, "ray_actor_options": {"num_cpus": 0}}
+    # A sliver of a core keeps it off the compilers' nodes, which have none to give.
+    cpus = 0.01 if settings.node_resource else 0
+    options = {"num_replicas": 1, "max_ongoing_requests": most, "ray_actor_options": {"num_cpus": cpus}}
     return cast(Any, Farm).options(**options).bind(settings.model_dump(mode="json"))

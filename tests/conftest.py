@@ -41,6 +41,13 @@ def cluster() -> Iterator[None]:
     """Ray on this machine's loopback address, in bounds."""
     import ray
 
-    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100 << 20, logging_level="ERROR")
+    ray.init(
+        address="local",
+        num_cpus=2,
+        resources={"compiler": 1},
+        include_dashboard=False,
+        object_store_memory=100 << 20,
+        logging_level="ERROR",
+    )
     yield
     ray.shutdown()

@@ -191,6 +191,31 @@ def test_a_pod_judges_without_namespaces(settings: FarmSettings, canaries: Canar
     assert canaries.touched() == set()
 
 
+def test_a_pod_whose_kernel_has_no_landlock_takes_namespaces_for_it(
+    settings: FarmSettings, canaries: Canaries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gVisor's kernel is such a one."""
+
+    def refused() -> int:
+        raise SandboxUnavailable(Layer.LANDLOCK, "Function not implemented", "use another kernel", 38)
+
+    monkeypatch.setattr("reward_farm.sandbox.landlock_version", refused)
+    pod = settings.model_copy(update={"isolation": "pod", "test_cpu_seconds": 0.1})
+    hostile = {name: ATTACKS[name] for name in POD}
+    submissions = [Submission(name, attack.source, attack.problem) for name, attack in hostile.items()]
+    submissions.append(Submission("honest", HONEST, SQUARE))
+    with Judge(pod) as judge:
+        verdicts = {verdict.id: verdict for verdict in judge.judge(submissions)}
+    for name, verdict in verdicts.items():
+        assert isinstance(verdict, Scored), verdict
+        assert verdict.outcome in (hostile[name].ends if name in hostile else (Outcome.PASSED,)), name
+        assert {str(layer) for layer in BUBBLEWRAP} <= set(verdict.isolation)
+        assert not any(layer.startswith("landlock") for layer in verdict.isolation)
+    assert canaries.touched() == set()
+    with pytest.raises(SandboxUnavailable, match="landlock"):
+        Judge(settings)
+
+
 def test_strict_demands_a_cgroup_and_standard_says_that_it_has_none(
     toolchain: Toolchain, settings: FarmSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from reward_farm.errors import (
     FarmClosed,
     IdConflict,
     Overloaded,
+    SandboxFault,
     SandboxUnavailable,
 )
 from reward_farm.pool import RewardFarm
@@ -269,3 +270,27 @@ def test_a_farm_that_only_fails_opens_its_breaker_and_tries_again(pooled: FarmSe
             await farm.close()
 
     asyncio.run(run())
+
+
+def test_workers_go_only_where_the_resource_is(pooled: FarmSettings) -> None:
+    async def placed() -> tuple[Verdict, float]:
+        farm = RewardFarm(pooled.model_copy(update={"workers": 1, "node_resource": "compiler"}))
+        try:
+            verdict = await asyncio.wait_for(farm.judge(submission(0)), 120)
+            return verdict, ray.available_resources().get("compiler", 0.0)
+        finally:
+            await farm.close()
+
+    async def nowhere() -> None:
+        settings = {"workers": 1, "node_resource": "no-node-has-it", "start_seconds": 1.0}
+        farm = RewardFarm(pooled.model_copy(update=settings))
+        try:
+            await asyncio.wait_for(farm.judge(submission(0)), 60)
+        finally:
+            await farm.close()
+
+    verdict, left = asyncio.run(placed())
+    assert isinstance(verdict, Scored) and verdict.outcome is Outcome.PASSED
+    assert left == 0, "the worker holds it"
+    with pytest.raises(SandboxFault, match=r"did not start within 1 s"):
+        asyncio.run(nowhere())
