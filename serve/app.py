@@ -72,9 +72,7 @@ def build(args: dict[str, Any]) -> Any:
             "min_replicas": settings.replicas,
             "max_replicas": settings.max_replicas,
             "target_ongoing_requests": settings.slots,
-            "upscale_delay_s": RETRY_SECONDS = 1
-
-UPSCALE_SECONDS,
+            "upscale_delay_s": UPSCALE_SECONDS,
             "downscale_delay_s": DOWNSCALE_SECONDS,
         }
     farm = bind_farm(settings.farm) if settings.farm is not None else None
