@@ -48,7 +48,8 @@ class RolloutSettings(BaseModel):
         if self.node_resource and self.transport not in ("ray", "nccl"):
             raise ValueError(
                 f"node_resource ('{self.node_resource}') puts replicas on other machines than the learner's, which "
-                f"transport = '{self.transport}' doesn't reach: set transport = 'ray' or 'nccl', or leave node_resource out"
+                f"transport = '{self.transport}' doesn't reach: "
+                "set transport = 'ray' or 'nccl', or leave node_resource out"
             )
         return self
 
