@@ -76,6 +76,8 @@ def host(hosted: Hosted, on_ready: Callable[[str], None]) -> None:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             else:
                 ray.init(
+                    # Without it Ray would join any cluster that was ever started from this machine's shell.
+                    address="local",
                     num_cpus=hosted.cpus + 1,
                     object_store_memory=OBJECT_STORE_BYTES,
                     include_dashboard=False,
