@@ -149,10 +149,11 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _weights_go_from_where_they_are(self) -> RunConfig:
-        if self.rollout.transport != "shm" and self.grpo.learners:
+        if self.rollout.transport in ("nccl", "ipc") and self.grpo.learners:
             raise ValueError(
                 f"rollout.transport = '{self.rollout.transport}' sends from the GPU of the process that learns, and "
-                f"that must be the driver: set grpo.learners = 0 (it is {self.grpo.learners}), or transport = 'shm'"
+                f"that must be the driver: set grpo.learners = 0 (it is {self.grpo.learners}), or transport = 'shm' or "
+                "'ray'"
             )
         return self
 
